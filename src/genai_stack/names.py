@@ -1,0 +1,23 @@
+"""Every name the stack goes by in an account, from (stack, stage). No such string stands anywhere else."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Layer = Literal["training", "hosting", "service"]
+ROOT = "genai-stack"
+
+
+def parameter(stage: str, layer: Layer, what: str) -> str:
+    """The SSM parameter under which CDK publishes `what`: `/genai-stack/<stage>/<layer>/<what>`."""
+    return f"/{ROOT}/{stage}/{layer}/{what}"
+
+
+def cloudformation_stack(layer: Layer) -> str:
+    """The stack to deploy for a layer: `GenaiStack-Training`, `-Hosting`, `-Service`."""
+    return f"GenaiStack-{layer.capitalize()}"
+
+
+def fine_tuned(base: str, suffix: str, job_id: str) -> str:
+    """The model name of a fine-tune: `ft:<base>:<suffix>:<id>`, the id being the job's without its prefix."""
+    return f"ft:{base}:{suffix}:{job_id.rpartition('-')[2]}"

@@ -1,0 +1,203 @@
+"""The seams of the house: what the product asks of a place it runs in.
+
+`local/` implements these on one machine, `aws/` on an account; one contract suite (`tests/contracts`) holds each
+pair to the same behaviour. Calls that wait on a disk or a control plane are synchronous (the service runs them in
+threads); `ModelHost`, which carries every request, is asynchronous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+FINAL_STATES: frozenset[JobState] = frozenset(("succeeded", "failed", "cancelled"))
+
+
+class ObjectInfo(msgspec.Struct, frozen=True):
+    """`bytes` is the size, `modified` Unix seconds, `sha256` lower-case hex of the whole content."""
+
+    key: str
+    bytes: int
+    sha256: str
+    modified: float
+
+
+class ObjectStore(Protocol):
+    """Immutable blobs under `/`-separated keys. A put is atomic and durable once it returns."""
+
+    def put(self, key: str, data: bytes | Iterable[bytes]) -> ObjectInfo: ...
+    def get(self, key: str) -> bytes:
+        """Raises ObjectNotFound."""
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Bytes `start` (inclusive) to `end` (exclusive) in chunks. Raises ObjectNotFound at once."""
+
+    def head(self, key: str) -> ObjectInfo:
+        """Raises ObjectNotFound."""
+
+    def list(self, prefix: str = "", *, after: str | None = None, limit: int = 1000) -> list[ObjectInfo]:
+        """In key order, keys strictly after `after`."""
+
+    def delete(self, key: str) -> None:
+        """Nothing happens when the key doesn't exist."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One JSON object. `version` starts at 1 and grows by one with every write."""
+
+    id: str
+    item: dict[str, Any]
+    version: int
+
+
+class RecordStore(Protocol):
+    """JSON records in collections, keyed by id. A write is durable once it returns."""
+
+    def get(self, collection: str, id: str) -> Record | None: ...
+    def put(self, collection: str, id: str, item: Mapping[str, Any], *, if_version: int | None = None) -> Record:
+        """`if_version` 0 creates only, n replaces version n only, None writes whatever is there.
+        Raises ConditionFailed."""
+
+    def delete(self, collection: str, id: str, *, if_version: int | None = None) -> None:
+        """Raises ConditionFailed; nothing happens when the record doesn't exist and no version is asked."""
+
+    def query(
+        self,
+        collection: str,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int = 100,
+        descending: bool = False,
+    ) -> list[Record]:
+        """In id order; ids strictly beyond `after` in that order."""
+
+    def add(self, collection: str, id: str, amount: int, *, ceiling: int | None = None) -> int:
+        """Adds to a counter (created at 0) and returns its value, atomically.
+        Raises LimitReached, changing nothing, when the sum would pass `ceiling`."""
+
+
+class JobRequest(msgspec.Struct, frozen=True):
+    """`id` is chosen by the caller and makes a submit idempotent. `kind` names a job program ("train"), `spec` is
+    its JSON spec. `on_success` describes the model to register when the job succeeds."""
+
+    id: str
+    kind: str
+    spec: dict[str, Any]
+    on_success: ModelVersion | None = None
+
+
+class Job(msgspec.Struct, frozen=True):
+    """Times are Unix seconds. `output` is the directory or prefix the job writes under; `error` says why it failed."""
+
+    id: str
+    kind: str
+    state: JobState
+    created: float
+    spec: dict[str, Any]
+    output: str
+    started: float | None = None
+    finished: float | None = None
+    error: str | None = None
+    model: str | None = None
+
+
+class JobQueue(Protocol):
+    def submit(self, request: JobRequest) -> Job:
+        """The same id again returns the job that is there."""
+
+    def get(self, id: str) -> Job:
+        """Raises NotFound."""
+
+    def list(self, *, after: str | None = None, limit: int = 100) -> list[Job]:
+        """Newest first."""
+
+    def cancel(self, id: str) -> Job:
+        """Stops the work, the whole process group of it; final, and nothing happens to a job that has ended."""
+
+    def events(self, id: str, *, after: int = 0) -> list[dict[str, Any]]:
+        """The events a job has written so far (`events.jsonl`), from index `after` on."""
+
+    def metrics(self, id: str, *, after: int = 0) -> list[dict[str, Any]]:
+        """The metrics a job has written so far (`metrics.jsonl`), from index `after` on."""
+
+    def log(self, id: str) -> str:
+        """What the job has printed so far."""
+
+
+class ModelVersion(msgspec.Struct, frozen=True):
+    """A callable model. `name` is what a request says; `source` is where its files are ("builtin", a directory,
+    hf://org/name[@revision]); an adapter names its `base`. `created` is Unix seconds."""
+
+    name: str
+    source: str
+    task: Literal["chat", "embedding"] = "chat"
+    base: str | None = None
+    job: str | None = None
+    created: float = 0.0
+
+
+class ModelRegistry(Protocol):
+    def register(self, version: ModelVersion) -> ModelVersion:
+        """The same version again is accepted; another one under the same name raises Conflict."""
+
+    def get(self, name: str) -> ModelVersion:
+        """Raises NotFound with code model_not_found."""
+
+    def list(self) -> list[ModelVersion]:
+        """Oldest first; what the configuration names comes before what was registered."""
+
+    def delete(self, name: str) -> None:
+        """Raises NotFound; a configured model can't be deleted (Conflict)."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A model's whole answer, errors included: the status and body are the container's own."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class ReplyStream(Protocol):
+    """A model's answer as it comes. When `status` isn't 200 the chunks make up an error body."""
+
+    status: int
+    content_type: str
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+class ModelHost(Protocol):
+    """Bodies are OpenAI JSON; `route` is the API path ("/v1/chat/completions", "/v1/embeddings", "/v1/tokenize" …)."""
+
+    async def invoke(self, model: str, route: str, body: bytes) -> Reply:
+        """Raises NotFound (model_not_found), Overloaded, EngineFailed when no server answers."""
+
+    def stream(self, model: str, route: str, body: bytes) -> AbstractAsyncContextManager[ReplyStream]:
+        """Leaving the context early cancels the generation."""
+
+    async def deploy(self, model: str) -> None:
+        """Makes a registered model answer now; it would come up on its first request anyway."""
+
+    async def undeploy(self, model: str) -> None:
+        """Frees what the model holds; it comes up again on a request."""
+
+    async def live(self) -> list[str]:
+        """Names of the models that are up."""
+
+    async def close(self) -> None: ...
+
+
+class Services(msgspec.Struct, frozen=True):
+    """Everything the service and the client stand on, put together by `wiring`."""
+
+    objects: ObjectStore
+    records: RecordStore
+    jobs: JobQueue
+    registry: ModelRegistry
+    models: ModelHost
