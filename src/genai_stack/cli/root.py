@@ -1,0 +1,21 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+import click
+
+from .. import __version__
+from .completion import completion
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def root() -> None:
+    """Own a generative-AI stack: train, host and serve open models on this machine.
+
+    `genai-stack up` serves an OpenAI-compatible API; the other verbs work on the same home directory, whether it is
+    up or not. GENAI_STACK_HOME, GENAI_STACK_API_KEY and GENAI_STACK_BASE_URL are honoured by all of them.
+    """
+
+
+root.add_command(completion)
