@@ -1,0 +1,61 @@
+# make quickstart   the whole stack on this machine: fine-tune, host, serve, ask. Needs Python 3.11+ and make, no more
+# make test         every test            make lint    ruff and mypy
+# make lock         pin the requirements  make clean   remove what these made
+#
+# PYTHON=… picks an interpreter; without it, the first suitable one on PATH is taken.
+
+.DEFAULT_GOAL := quickstart
+.PHONY: quickstart test lint lock clean
+.DELETE_ON_ERROR:
+
+SUITABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$p -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$p && break; done)
+PIP = -m pip install --quiet --disable-pip-version-check --no-input --progress-bar off
+LOCKED = $(PIP) --require-hashes --no-deps -r
+# torch stays out of the locked files: which build is right depends on the platform and the accelerator, and so do
+# its hash and what it brings along. The version is the one pyproject.toml pins.
+TORCH = torch==2.13.0
+
+quickstart: .venv/.quickstart
+	.venv/bin/genai-stack quickstart
+
+test: .venv/.test .venv-clients/.ready
+	.venv/bin/python -m pytest
+
+lint: .venv/.test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "genai-stack needs Python 3.11 to 3.14 with venv on PATH, or PYTHON=… told to make" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/.quickstart .venv/.test: .venv/.%: requirements/%.txt pyproject.toml | .venv/bin/python
+	@echo "installing the $* environment into .venv"
+	@.venv/bin/python $(LOCKED) requirements/$*.txt
+	@.venv/bin/python $(PIP) $(TORCH)
+	@.venv/bin/python $(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The outside clients live apart: litellm wants an older huggingface-hub than the engine's tools do.
+.venv-clients/.ready: requirements/clients.txt | .venv/bin/python
+	@echo "installing the clients' environment into .venv-clients"
+	@.venv/bin/python -m venv .venv-clients
+	@.venv-clients/bin/python $(LOCKED) requirements/clients.txt
+	@touch $@
+
+COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-package torch --no-header --no-annotate --upgrade
+
+lock: | .venv/bin/python
+	.venv/bin/python -m venv .venv-lock
+	.venv-lock/bin/python $(PIP) uv
+	$(COMPILE) --all-extras pyproject.toml requirements/build.in -o requirements/test.txt
+	$(COMPILE) --extra local --extra train -c requirements/test.txt pyproject.toml requirements/build.in -o requirements/quickstart.txt
+	$(COMPILE) requirements/clients.in -o requirements/clients.txt
+
+clean:
+	rm -rf .venv .venv-clients .venv-lock .genai-stack dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
