@@ -11,7 +11,8 @@
 SUITABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	$$p -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$p && break; done)
-PIP = -m pip install --quiet --disable-pip-version-check --no-input --progress-bar off
+# Byte code is made when a module is first imported: installing takes a third of the time.
+PIP = -m pip install --no-compile --quiet --disable-pip-version-check --no-input --progress-bar off
 LOCKED = $(PIP) --require-hashes --no-deps -r
 # torch stays out of the locked files: which build is right depends on the platform and the accelerator, and so do
 # its hash and what it brings along. The version is the one pyproject.toml pins.

@@ -1,0 +1,54 @@
+"""What every test gets: no network but this machine, a home of its own, and one live stack for those that ask."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.live import Live, live_stack
+
+
+def _refuse_the_network(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: sockets may connect to loopback and unix addresses, names may resolve to them."""
+    if event in ("socket.connect", "socket.sendto"):
+        address = arguments[1]
+        host = address[0] if isinstance(address, tuple) else None
+    elif event == "socket.getaddrinfo":
+        host = arguments[0]
+    else:
+        return
+    if isinstance(host, bytes):
+        host = host.decode("ascii", "replace")
+    if host is None or host in ("localhost", ""):
+        return
+    try:
+        if ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+            return
+    except ValueError:
+        pass
+    raise PermissionError(f"a test reached for {host}; tests stay on this machine")
+
+
+sys.addaudithook(_refuse_the_network)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home directory of the test's own, not made yet; GENAI_STACK_* say nothing else."""
+    path = tmp_path / "home"
+    monkeypatch.setenv("GENAI_STACK_HOME", str(path))
+    monkeypatch.delenv("GENAI_STACK_API_KEY", raising=False)
+    monkeypatch.delenv("GENAI_STACK_BASE_URL", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return path
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """`genai-stack up` with every default, shared by the whole run. Whoever changes its state cleans up."""
+    with live_stack(tmp_path_factory.mktemp("live") / "home") as stack:
+        yield stack
