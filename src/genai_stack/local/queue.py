@@ -1,0 +1,136 @@
+"""JobQueue of child processes: a submit is a row in a table, and one detached runner works the table off.
+
+Nothing of a job hangs on the process that submitted it. Whoever looks at an unfinished job while no runner is alive
+starts one, and that one picks up where the last was.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from genai_stack import settings
+from genai_stack.errors import RequestError
+from genai_stack.ports import FINAL_STATES, Job, JobRequest
+
+from .home import Home
+from .jobs import JobFolder, JobTable
+from .lines import read_lines
+from .locks import acquire, held
+from .processes import terminate
+
+PROGRAMS: Mapping[str, str] = {"train": "genai_stack.training"}
+"""Job kind → the module that runs it: `python -m MODULE spec.json`, the spec's `output` naming the directory to
+fill. It writes manifest.json last, and exits 0, 75 (interrupted: run me again) or otherwise (failed)."""
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+RESTART_SECONDS = 1.0
+"""Looking at a job starts a runner no more often than this."""
+
+
+class ProcessJobs:
+    """Jobs of one home directory. At most `max_running` run at once, first come first served. A cancelled program
+    gets `grace` seconds between SIGTERM and SIGKILL."""
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        programs: Mapping[str, str] = PROGRAMS,
+        max_running: int = 1,
+        grace: float = 5.0,
+    ) -> None:
+        self._home, self._programs, self._grace = home, programs, grace
+        self._slots = [home.jobs / f"slot-{number}.lock" for number in range(max_running)]
+        self._table = JobTable(home)
+        self._started = -RESTART_SECONDS
+
+    def submit(self, request: JobRequest) -> Job:
+        if not ID.fullmatch(request.id):
+            raise RequestError("a job id has 1 to 64 letters, digits, '-' or '_'; choose another", param="id")
+        if request.kind not in self._programs:
+            kinds = ", ".join(sorted(self._programs))
+            raise RequestError(f"no job kind {request.kind!r}; there are: {kinds}", param="kind")
+        job = self._table.insert(request).job
+        self._start_runner()
+        return job
+
+    def get(self, id: str) -> Job:
+        job = self._table.get(id).job
+        self._look_after([job])
+        return job
+
+    def list(self, *, after: str | None = None, limit: int = 100) -> builtins.list[Job]:
+        jobs = [entry.job for entry in self._table.list(after, limit)]
+        self._look_after(jobs)
+        return jobs
+
+    def cancel(self, id: str) -> Job:
+        """Returns when the job's processes are gone, `grace` and a few seconds at the most."""
+        self._table.cancel(id)
+        entry = self._table.get(id)
+        lock = JobFolder(self._home, id).lock
+        if entry.job.state == "cancelled" and held(lock):
+            if entry.pid is not None:
+                terminate(entry.pid, self._grace)
+            deadline = time.monotonic() + self._grace
+            while held(lock) and time.monotonic() < deadline:  # the runner's own clean-up
+                time.sleep(0.02)
+        return entry.job
+
+    def events(self, id: str, *, after: int = 0) -> builtins.list[dict[str, Any]]:
+        self.get(id)
+        return read_lines(JobFolder(self._home, id).events, after)
+
+    def metrics(self, id: str, *, after: int = 0) -> builtins.list[dict[str, Any]]:
+        self.get(id)
+        return read_lines(JobFolder(self._home, id).metrics, after)
+
+    def log(self, id: str) -> str:
+        self.get(id)
+        try:
+            return JobFolder(self._home, id).log.read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def close(self) -> None:
+        """Lets go of the table. Jobs run on."""
+        self._table.close()
+
+    def _look_after(self, jobs: builtins.list[Job]) -> None:
+        rested = time.monotonic() - self._started >= RESTART_SECONDS
+        if rested and any(job.state not in FINAL_STATES for job in jobs):
+            self._start_runner()
+
+    def _start_runner(self) -> None:
+        """Starts a runner when a slot is free. The runner inherits the slot's lock, so there is no moment in which
+        two believe it is theirs; whoever holds it looks at the table once more after letting go."""
+        for number, slot in enumerate(self._slots):
+            lock = acquire(slot, patience=0)
+            if lock is None:
+                continue
+            self._started = time.monotonic()
+            programs = [f"{kind}={module}" for kind, module in self._programs.items()]
+            command = [sys.executable, "-P", "-m", "genai_stack.local.runner", "--home", str(self._home.path)]
+            command += ["--slot", str(slot), "--lock", str(lock.fd), "--grace", str(self._grace), *programs]
+            try:
+                with open(self._home.jobs / "runner.log", "ab") as log:
+                    runner = subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                        pass_fds=(lock.fd,),
+                        env=settings.child_environment(),
+                    )
+            finally:
+                lock.release()
+            # Someone has to wait for it, or it stays a zombie for as long as we live.
+            threading.Thread(target=runner.wait, name=f"job-runner-{number}", daemon=True).start()
+            return

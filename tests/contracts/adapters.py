@@ -1,0 +1,46 @@
+"""Each port's adapters by name. A second one added here (`aws`) is held to the same suites."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from genai_stack.local.home import Home
+from genai_stack.local.objects import DirectoryObjects
+from genai_stack.local.queue import ProcessJobs
+from genai_stack.local.records import SqliteRecords
+from genai_stack.local.registry import RecordedModels
+
+HERE = Path(__file__).parent
+PROGRAMS = {"tiny": "tiny_job"}
+GRACE = 0.5
+
+
+def _records(root: Path) -> SqliteRecords:
+    return SqliteRecords(root / "records.sqlite")
+
+
+def _objects(root: Path) -> DirectoryObjects:
+    return DirectoryObjects(root / "objects")
+
+
+def _jobs(root: Path) -> ProcessJobs:
+    return ProcessJobs(Home(root), programs=PROGRAMS, grace=GRACE)
+
+
+def _registry(root: Path) -> RecordedModels:
+    return RecordedModels(_records(root))
+
+
+# Each opens the adapter on what `root` holds; called again, it is another process's view of the same.
+RECORDS: Mapping[str, Callable[[Path], SqliteRecords]] = {"local": _records}
+OBJECTS: Mapping[str, Callable[[Path], DirectoryObjects]] = {"local": _objects}
+JOBS: Mapping[str, Callable[[Path], ProcessJobs]] = {"local": _jobs}
+REGISTRIES: Mapping[str, Callable[[Path], RecordedModels]] = {"local": _registry}
+
+
+def child_path() -> str:
+    """PYTHONPATH for children that import the test programs, and the package in whatever way this process does."""
+    import genai_stack
+
+    return f"{HERE}:{Path(genai_stack.__file__).parents[1]}"

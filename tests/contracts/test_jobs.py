@@ -1,0 +1,239 @@
+"""JobQueue: what every adapter owes. The jobs are tiny programs (tiny_job.py), the processes are real."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genai_stack.errors import NotFound, RequestError
+from genai_stack.ports import FINAL_STATES, Job, JobQueue, JobRequest, ModelVersion
+from tests.contracts.adapters import JOBS, REGISTRIES
+
+
+@pytest.fixture(params=JOBS)
+def adapter(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def queue(adapter: str, tmp_path: Path) -> Iterator[JobQueue]:
+    queue = JOBS[adapter](tmp_path)
+    yield queue
+    for job in queue.list():
+        queue.cancel(job.id)
+    queue.close()
+
+
+def tiny(id: str, *steps: dict[str, Any], model: str | None = None, **more: Any) -> JobRequest:
+    on_success = ModelVersion(model, "", base="builtin") if model else None
+    return JobRequest(id, "tiny", {"steps": list(steps), **more}, on_success)
+
+
+def wait(queue: JobQueue, id: str, until: Callable[[Job], bool] | None = None, seconds: float = 20) -> Job:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        job = queue.get(id)
+        if until(job) if until else job.state in FINAL_STATES:
+            return job
+        time.sleep(0.02)
+    raise AssertionError(f"still {queue.get(id)}\n{queue.log(id)}")
+
+
+def is_running(job: Job) -> bool:
+    return job.state == "running"
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def appears(path: Path) -> str:
+    deadline = time.monotonic() + 10
+    while not (path.exists() and (text := path.read_text())):
+        assert time.monotonic() < deadline, path
+        time.sleep(0.01)
+    return text
+
+
+def test_a_job_runs_and_tells_what_it_does(queue: JobQueue) -> None:
+    submitted = queue.submit(
+        tiny("j-1", {"print": "hello"}, {"event": {"type": "a"}}, {"event": {"type": "b"}}, {"metric": {"loss": 1.5}})
+    )
+    assert submitted.state == "queued"
+    assert submitted.started is None
+    job = wait(queue, "j-1")
+    assert (job.state, job.error, job.model) == ("succeeded", None, None)
+    assert job.started is not None
+    assert job.finished is not None
+    assert submitted.created <= job.started <= job.finished
+    assert queue.log("j-1") == "hello\n"
+    assert [e["type"] for e in queue.events("j-1")] == ["a", "b"]
+    assert [e["type"] for e in queue.events("j-1", after=1)] == ["b"]
+    assert queue.metrics("j-1") == [{"loss": 1.5}]
+    assert job.spec == submitted.spec
+
+
+def test_success_registers_the_model_first(queue: JobQueue, adapter: str, tmp_path: Path) -> None:
+    registry = REGISTRIES[adapter](tmp_path)
+    queue.submit(tiny("j-2", {"result": "adapter"}, model="ft:builtin:x:1"))
+    while (job := queue.get("j-2")).state not in FINAL_STATES:
+        time.sleep(0.005)
+    version = registry.get("ft:builtin:x:1")
+    assert job.state == "succeeded"
+    assert job.model == "ft:builtin:x:1"
+    assert version.source.endswith("/adapter")
+    assert (version.base, version.job) == ("builtin", "j-2")
+    assert version.created > 0
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [
+        ([{"stderr": "Traceback"}, {"stderr": "bad data in line 3"}, {"exit": 1}], "bad data in line 3"),
+        (
+            [{"event": {"level": "error", "message": "no such base"}}, {"stderr": "noise"}, {"exit": 2}],
+            "no such base",
+        ),
+        ([{"exit": 3}], "exit code 3"),
+        ([{"exit": -11}], "SIGSEGV"),
+        ([{"exit": 0}], "manifest.json"),
+    ],
+)
+def test_a_failure_says_why(queue: JobQueue, steps: list[dict[str, Any]], reason: str) -> None:
+    queue.submit(tiny("j-3", *steps, model="ft:builtin:never:1"))
+    job = wait(queue, "j-3")
+    assert job.state == "failed"
+    assert reason in (job.error or "")
+    assert job.model is None
+
+
+def test_success_without_a_result_is_a_failure_when_a_model_was_asked_for(queue: JobQueue) -> None:
+    queue.submit(tiny("j-4", model="ft:builtin:none:1"))
+    job = wait(queue, "j-4")
+    assert job.state == "failed"
+    assert "neither adapter nor model" in (job.error or "")
+
+
+def test_a_submit_is_idempotent(queue: JobQueue, tmp_path: Path) -> None:
+    stamps = tmp_path / "stamps"
+    request = tiny("same", {"stamp": str(stamps)})
+    threads = [threading.Thread(target=queue.submit, args=(request,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait(queue, "same")
+    again = queue.submit(tiny("same", {"exit": 1}))
+    assert again.state == "succeeded"
+    assert len(queue.list()) == 1
+    assert len(stamps.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("id", ["", "a/b", "..", "a b", "ä", "x" * 65, "a\n", "a\0"])
+def test_ids_are_plain_words(queue: JobQueue, id: str) -> None:
+    with pytest.raises(RequestError):
+        queue.submit(tiny(id))
+    with pytest.raises(NotFound):
+        queue.get(id)
+
+
+def test_what_is_not_there(queue: JobQueue) -> None:
+    for call in (queue.get, queue.cancel, queue.events, queue.metrics, queue.log):
+        with pytest.raises(NotFound):
+            call("nobody")
+    with pytest.raises(RequestError, match="no job kind"):
+        queue.submit(JobRequest("j", "bake", {}))
+    assert queue.list() == []
+
+
+def test_one_at_a_time_first_come_first_served(queue: JobQueue, tmp_path: Path) -> None:
+    stamps = tmp_path / "stamps"
+    ids = [f"z{9 - n}" for n in range(4)]
+    for id in ids:
+        queue.submit(tiny(id, {"stamp": str(stamps)}, {"sleep": 0.1}, {"stamp": str(stamps)}))
+    assert [job.id for job in queue.list()] == ids[::-1]
+    assert [job.id for job in queue.list(limit=2)] == ids[:1:-1]
+    assert [job.id for job in queue.list(after=ids[2], limit=5)] == ids[1::-1]
+    assert queue.list(after="nobody") == []
+    jobs = [wait(queue, id) for id in ids]
+    pids = [line.split()[1] for line in stamps.read_text().splitlines()]
+    assert all(pids[i] == pids[i + 1] for i in range(0, 8, 2)), pids
+    starts = [job.started or 0 for job in jobs]
+    assert starts == sorted(starts)
+
+
+def test_cancel_ends_the_whole_family(queue: JobQueue, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    queue.submit(
+        tiny("c-1", {"stubborn": 1}, {"children": str(pids)}, {"result": "adapter"}, {"sleep": 60}, model="never")
+    )
+    children = [int(pid) for pid in appears(pids).split()]
+    assert not any(gone(pid) for pid in children)
+    before = time.monotonic()
+    job = queue.cancel("c-1")
+    assert time.monotonic() - before < 5
+    assert job.state == "cancelled"
+    assert all(gone(pid) for pid in children)
+    time.sleep(0.3)
+    assert queue.get("c-1").state == "cancelled"
+    assert queue.get("c-1").model is None
+    assert queue.cancel("c-1") == queue.get("c-1")
+
+
+def test_cancel_of_a_queued_job_and_of_an_ended_one(queue: JobQueue, tmp_path: Path) -> None:
+    go, stamps = tmp_path / "go", tmp_path / "stamps"
+    queue.submit(tiny("first", {"wait_for": str(go)}))
+    queue.submit(tiny("second", {"stamp": str(stamps)}))
+    queue.submit(tiny("third"))
+    wait(queue, "first", is_running)
+    assert queue.cancel("second").state == "cancelled"
+    go.touch()
+    assert wait(queue, "third").state == "succeeded"
+    assert queue.get("second").state == "cancelled"
+    assert queue.get("second").started is None
+    assert not stamps.exists()
+    assert queue.cancel("first").state == "succeeded"
+
+
+def test_nothing_is_left_of_a_program_that_leaves_children(queue: JobQueue, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    queue.submit(tiny("kids", {"children": str(pids)}))
+    assert wait(queue, "kids").state == "succeeded"
+    # The one that made a session of its own lost its parent, and with it the family name.
+    assert gone(int(pids.read_text().split()[0]))
+    os.kill(int(pids.read_text().split()[1]), 9)
+
+
+@pytest.mark.parametrize("code", [75, -9])
+def test_an_interrupted_job_runs_again(queue: JobQueue, tmp_path: Path, code: int) -> None:
+    stamps = tmp_path / "stamps"
+    queue.submit(tiny("again", {"stamp": str(stamps)}, {"once": code}, {"event": {"type": "done"}}))
+    assert wait(queue, "again").state == "succeeded"
+    assert len(stamps.read_text().splitlines()) == 2
+
+
+def test_what_is_killed_each_time_fails(queue: JobQueue) -> None:
+    queue.submit(tiny("doomed", {"exit": -9}))
+    job = wait(queue, "doomed")
+    assert job.state == "failed"
+    assert "killed from outside 3 times" in (job.error or "")
+
+
+def test_torn_lines_do_not_count(queue: JobQueue) -> None:
+    queue.submit(tiny("torn", {"event": {"n": 1}}, {"torn": '{"n": 2, "x'}, {"sleep": 60}))
+    wait(queue, "torn", lambda job: len(queue.events("torn")) == 1)
+    queue.cancel("torn")
+    assert queue.events("torn") == [{"n": 1}]
+    queue.submit(tiny("mid", {"torn": '{"n": 2, "x\n'}, {"event": {"n": 3}}, {"torn": "[1]\n"}))
+    wait(queue, "mid")
+    assert queue.events("mid") == [{"n": 3}]
