@@ -1,0 +1,158 @@
+"""The ASGI application: which route is answered by what, and what happens around every request.
+
+    request id → route → key → body, within the limit → validation → model → the model's host → log and metrics
+
+Plain ASGI all the way: no middleware stack, no request or response objects, one task per inference request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from genai_stack.config import StackConfig
+from genai_stack.errors import GenAIStackError, MethodNotAllowed, NotFound
+from genai_stack.ports import Services
+from genai_stack.service import health, intake, log, models, openapi
+from genai_stack.service.catalogue import Catalogue
+from genai_stack.service.exchange import CLIENT_GONE, ClientGone, Exchange, Handler
+from genai_stack.service.inference import ROUTES, forward
+from genai_stack.service.keys import ApiKeys
+from genai_stack.service.metrics import CONTENT_TYPE, Metrics
+
+KEEP_ALIVE_SECONDS = 10.0
+_EXCHANGE = "genai_stack.exchange"
+
+
+def build_app(
+    services: Services,
+    *,
+    keys: ApiKeys,
+    config: StackConfig = StackConfig(),  # noqa: B008 - frozen
+    keep_alive: float = KEEP_ALIVE_SECONDS,
+) -> ASGIApp:
+    """The API over `services`. `keep_alive` is the silence, in seconds, after which a stream gets a comment.
+
+    When the server stops it closes `services.models`, in the event loop that used it.
+    """
+    catalogue = Catalogue(services.registry)
+    metrics = Metrics()
+
+    def guarded(handler: Handler) -> Handler:
+        async def handle(exchange: Exchange) -> None:
+            exchange.principal = (await keys.verify(intake.bearer(exchange))).id
+            await handler(exchange)
+
+        return handle
+
+    async def exposition(exchange: Exchange) -> None:
+        await exchange.answer(200, metrics.render(), kind=CONTENT_TYPE)
+
+    def posted(route: str) -> Handler:
+        limit = config.service.max_body_bytes
+        return guarded(forward(route, services.models, catalogue, max_body_bytes=limit, keep_alive=keep_alive))
+
+    table: dict[str, dict[str, Handler]] = {route: {"POST": posted(route)} for route in ROUTES}
+    table["/v1/models"] = {"GET": guarded(models.listed(catalogue))}
+    table["/v1/models/{model:path}"] = {
+        "GET": guarded(models.shown(catalogue)),
+        "DELETE": guarded(models.deleted(catalogue, services.models)),
+    }
+    table["/health"] = {"GET": health.health}
+    table["/ready"] = {"GET": health.ready(services.models, config)}
+    table["/metrics"] = {"GET": exposition}
+    table["/openapi.json"] = {"GET": openapi.described}
+
+    @asynccontextmanager
+    async def lifespan(_app: Any) -> AsyncIterator[None]:
+        yield
+        await services.models.close()
+
+    routes = [Route(template, _Endpoint(template, methods)) for template, methods in table.items()]
+    router = Router(routes, redirect_slashes=False, default=_unknown, lifespan=lifespan)
+    return _around(router, metrics)
+
+
+class _Endpoint:
+    """One path and its handler per method. HEAD is answered as GET, OPTIONS with what is allowed."""
+
+    def __init__(self, template: str, methods: dict[str, Handler]) -> None:
+        self._template = template
+        self._handlers = {**methods, "HEAD": methods["GET"]} if "GET" in methods else methods
+        self._allowed = ", ".join(sorted((*self._handlers, "OPTIONS")))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: Exchange = scope[_EXCHANGE]
+        exchange.route = self._template
+        exchange.path_params = scope["path_params"]
+        if (handler := self._handlers.get(exchange.method)) is not None:
+            await handler(exchange)
+            return
+        allow = [(b"allow", self._allowed.encode())]
+        if exchange.method == "OPTIONS":
+            await exchange.answer(200, b"", headers=allow)
+            return
+        await exchange.refuse(
+            MethodNotAllowed(f"This path doesn't take that method; it takes {self._allowed}."), headers=allow
+        )
+
+
+async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
+    raise NotFound(
+        "There is nothing at this path; GET /openapi.json lists what there is.", code="unknown_route"
+    )
+
+
+def _around(router: Router, metrics: Metrics) -> ASGIApp:
+    """Errors become answers; every request is counted and logged once, whatever became of it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        if scope["type"] != "http":
+            await router(scope, receive, send)
+            return
+        exchange = scope[_EXCHANGE] = Exchange(scope, receive, send)
+        metrics.in_flight += 1
+        try:
+            await router(scope, receive, send)
+        except ClientGone:
+            exchange.status = CLIENT_GONE
+        except asyncio.CancelledError:
+            exchange.status = CLIENT_GONE
+            if not exchange.gone:
+                raise
+        except GenAIStackError as error:
+            await exchange.refuse(error)
+        except Exception as error:
+            log.unexpected(exchange, error)
+            if not exchange.status:
+                await exchange.refuse(_unexpected(exchange))
+        finally:
+            metrics.in_flight -= 1
+            seconds = time.perf_counter() - exchange.started
+            metrics.record(
+                exchange.route,
+                exchange.status,
+                seconds,
+                exchange.first_byte,
+                exchange.prompt_tokens,
+                exchange.completion_tokens,
+            )
+            log.access(exchange, seconds)
+
+    return app
+
+
+def _unexpected(exchange: Exchange) -> GenAIStackError:
+    return GenAIStackError(
+        f"Something broke in here; try again, and quote {exchange.request_id.decode()} if it stays so.",
+        code="internal_error",
+    )

@@ -1,0 +1,175 @@
+"""One request and its answer: what every handler is given, and the only place that speaks ASGI messages.
+
+Every answer carries `x-request-id` (the client's own when it is a sane token) and `openai-processing-ms`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from genai_stack.errors import GenAIStackError, TooLarge
+from genai_stack.protocol import problems
+
+Handler = Callable[["Exchange"], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+JSON = b"application/json"
+CLIENT_GONE = 499
+"""What logs and metrics call a request whose client left; nobody receives it."""
+_SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class ClientGone(Exception):
+    """The client left before it had its answer."""
+
+
+class Exchange:
+    """`route` is the matched template, never the raw path. `model` is a name the registry knows, so that both are
+    safe to log. `prompt_tokens` and `completion_tokens` are what the answer reported. `gone`: the client has left;
+    `uploading`: its body is still coming."""
+
+    __slots__ = (
+        "_send",
+        "completion_tokens",
+        "first_byte",
+        "gone",
+        "headers",
+        "method",
+        "model",
+        "path_params",
+        "principal",
+        "prompt_tokens",
+        "receive",
+        "request_id",
+        "route",
+        "started",
+        "status",
+        "uploading",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.started = time.perf_counter()
+        self.method: str = scope["method"]
+        self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.path_params: dict[str, Any] = {}
+        self.receive = receive
+        self._send = send
+        self.request_id = _request_id(self.header(b"x-request-id"))
+        self.route = "unmatched"
+        self.status = 0
+        self.first_byte: float | None = None
+        self.gone = False
+        self.uploading = False
+        self.model: str | None = None
+        self.principal: str | None = None
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header, by its lower-case name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    async def answer(self, status: int, body: bytes, *, kind: bytes = JSON, headers: Headers = ()) -> None:
+        await self._start(status, kind, [(b"content-length", b"%d" % len(body)), *headers])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def refuse(self, error: GenAIStackError, *, headers: Headers = ()) -> None:
+        """Answers with the error. Where the client is in the middle of a body too large, the connection closes."""
+        if self.uploading and isinstance(error, TooLarge):
+            await self._linger(error)
+            return
+        extra = [*encoded(problems.headers(error)), *headers]
+        await self.answer(error.status, problems.body(error), headers=extra)
+
+    async def _linger(self, error: GenAIStackError, *, seconds: float = 2.0) -> None:
+        """The answer goes out at once; then what still comes is thrown away for a moment, since closing at once
+        would take the answer away from a client that reads it only after it has sent all."""
+        body = problems.body(error)
+        extra = [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+        await self._start(error.status, JSON, [*extra, *encoded(problems.headers(error))])
+        await self.write(body)
+        try:
+            async with asyncio.timeout(seconds):
+                while (message := await self.receive())["type"] == "http.request" and message.get("more_body"):
+                    pass
+        except TimeoutError:
+            pass
+        await self.finish()
+
+    async def open_stream(self, kind: bytes) -> None:
+        """Starts a 200 whose body follows in pieces; nothing happens when it has started."""
+        if not self.status:
+            extra = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+            await self._start(200, kind, extra)
+
+    async def write(self, chunk: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def finish(self) -> None:
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _start(self, status: int, kind: bytes, extra: list[tuple[bytes, bytes]]) -> None:
+        self.status = status
+        self.first_byte = time.perf_counter() - self.started
+        headers = [
+            (b"content-type", kind),
+            (b"x-request-id", self.request_id),
+            (b"openai-processing-ms", b"%d" % (self.first_byte * 1000)),
+            *extra,
+        ]
+        message: Message = {"type": "http.response.start", "status": status, "headers": headers}
+        await self._send(message)
+
+
+class UntilGone:
+    """While inside, the client's leaving cancels the work: `with UntilGone(exchange): await …` raises ClientGone.
+
+    Costs one task per request, none per chunk. Enter it only once the body has been read, and leave it before the
+    last piece of the answer goes out: a server reports a finished answer as a disconnect too.
+    """
+
+    __slots__ = ("_exchange", "_watch", "_work")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __enter__(self) -> None:
+        work = asyncio.current_task()
+        assert work is not None
+        self._work = work
+        self._watch = asyncio.create_task(self._until_gone())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watch.cancel()
+        if self._exchange.gone:
+            self._work.uncancel()
+            raise ClientGone from None
+
+    async def _until_gone(self) -> None:
+        while (await self._exchange.receive())["type"] != "http.disconnect":
+            pass
+        self._exchange.gone = True
+        self._work.cancel()
+
+
+def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def _request_id(given: bytes | None) -> bytes:
+    if given is not None and _SANE_ID.fullmatch(given):
+        return given
+    return b"req_" + os.urandom(12).hex().encode()

@@ -1,0 +1,53 @@
+"""The routes that a model answers: validate, find the model, pass the bytes on as they came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genai_stack.ports import ModelHost
+from genai_stack.protocol import (
+    ChatRequest,
+    CompletionRequest,
+    DetokenizeRequest,
+    EmbeddingRequest,
+    TokenizeRequest,
+    decode,
+)
+from genai_stack.service import intake
+from genai_stack.service.catalogue import Catalogue
+from genai_stack.service.exchange import Exchange, Handler, UntilGone
+from genai_stack.service.streaming import relay
+from genai_stack.service.upstream import refusal
+from genai_stack.service.usage import counts
+
+ROUTES: dict[str, tuple[type[Any], str | None]] = {
+    "/v1/chat/completions": (ChatRequest, "chat"),
+    "/v1/completions": (CompletionRequest, "chat"),
+    "/v1/embeddings": (EmbeddingRequest, "embedding"),
+    "/v1/tokenize": (TokenizeRequest, None),
+    "/v1/detokenize": (DetokenizeRequest, None),
+}
+"""Per route what it reads, and the task a model must be for."""
+
+
+def forward(
+    route: str, models: ModelHost, catalogue: Catalogue, *, max_body_bytes: int, keep_alive: float
+) -> Handler:
+    kind, task = ROUTES[route]
+
+    async def handle(exchange: Exchange) -> None:
+        body = await intake.body(exchange, max_body_bytes)
+        request = decode(kind, body)
+        version = await catalogue.find_for(request.model, task)
+        exchange.model = version.name
+        if getattr(request, "stream", None):
+            await relay(exchange, models.stream(version.name, route, body), keep_alive=keep_alive)
+            return
+        with UntilGone(exchange):
+            reply = await models.invoke(version.name, route, body)
+        if reply.status != 200:
+            raise refusal(reply.status, reply.body)
+        exchange.prompt_tokens, exchange.completion_tokens = counts(reply.body)
+        await exchange.answer(200, reply.body, kind=reply.content_type.encode("latin-1", "replace"))
+
+    return handle

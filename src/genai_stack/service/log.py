@@ -1,0 +1,60 @@
+"""The service's log: one JSON object a line, on the logger `genai_stack.service`.
+
+Nothing a client wrote gets in, a sane request id excepted: routes are templates, models are names the registry
+knows, and an unexpected exception is told by its type and its frames, since its text may quote a prompt.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+
+import msgspec
+
+from genai_stack.service.exchange import Exchange
+
+logger = logging.getLogger("genai_stack.service")
+_encode = msgspec.json.Encoder().encode
+
+
+def access(exchange: Exchange, seconds: float) -> None:
+    if logger.isEnabledFor(logging.INFO):
+        _write(
+            logging.INFO,
+            {
+                "time": time.time(),
+                "event": "request",
+                "request_id": exchange.request_id.decode(),
+                "method": exchange.method if exchange.method.isalpha() else "?",
+                "route": exchange.route,
+                "status": exchange.status,
+                "ms": round(seconds * 1000, 2),
+                "key": exchange.principal,
+                "model": exchange.model,
+                "prompt_tokens": exchange.prompt_tokens,
+                "completion_tokens": exchange.completion_tokens,
+            },
+        )
+
+
+def unexpected(exchange: Exchange, error: BaseException) -> None:
+    frames = [
+        f"{f.filename.rpartition('/')[2]}:{f.lineno} {f.name}"
+        for f in traceback.extract_tb(error.__traceback__)
+    ]
+    _write(
+        logging.ERROR,
+        {
+            "time": time.time(),
+            "event": "unexpected_error",
+            "request_id": exchange.request_id.decode(),
+            "route": exchange.route,
+            "error": type(error).__qualname__,
+            "frames": frames,
+        },
+    )
+
+
+def _write(level: int, entry: dict[str, object]) -> None:
+    logger.log(level, "%s", _encode(entry).decode())

@@ -1,0 +1,50 @@
+"""GET /v1/models, and one model: shown, or, where it is a fine-tune, deleted."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import msgspec
+
+from genai_stack.errors import Conflict, NotFound
+from genai_stack.ports import ModelHost, ModelVersion
+from genai_stack.protocol.replies import ModelCard, ModelDeleted, ModelList
+from genai_stack.service.catalogue import Catalogue
+from genai_stack.service.exchange import Exchange, Handler
+
+
+def listed(catalogue: Catalogue) -> Handler:
+    async def handle(exchange: Exchange) -> None:
+        found = ModelList([_card(version) for version in await catalogue.all()])
+        await exchange.answer(200, msgspec.json.encode(found))
+
+    return handle
+
+
+def shown(catalogue: Catalogue) -> Handler:
+    async def handle(exchange: Exchange) -> None:
+        version = await catalogue.find(exchange.path_params["model"])
+        await exchange.answer(200, msgspec.json.encode(_card(version)))
+
+    return handle
+
+
+def deleted(catalogue: Catalogue, models: ModelHost) -> Handler:
+    """Forgets the name first, so that no new request can bring the model up again, then frees what it held."""
+
+    async def handle(exchange: Exchange) -> None:
+        version = await catalogue.find(exchange.path_params["model"])
+        if version.base is None and version.job is None:
+            raise Conflict(
+                f"'{version.name}' isn't a fine-tune, so it can't be deleted here; take it out of stack.toml."
+            )
+        await catalogue.delete(version.name)
+        with suppress(NotFound):
+            await models.undeploy(version.name)
+        await exchange.answer(200, msgspec.json.encode(ModelDeleted(version.name)))
+
+    return handle
+
+
+def _card(version: ModelVersion) -> ModelCard:
+    return ModelCard(version.name, int(version.created), version.task, version.base)

@@ -1,0 +1,115 @@
+"""GET /openapi.json: OpenAPI 3.1, generated from the very types that requests are validated against."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from genai_stack.protocol import replies, requests
+from genai_stack.service.exchange import Exchange
+
+_POSTS: dict[str, tuple[str, type[Any], type[Any], type[Any] | None]] = {
+    "/v1/chat/completions": (
+        "Answer a conversation",
+        requests.ChatRequest,
+        replies.ChatCompletion,
+        replies.ChatCompletionChunk,
+    ),
+    "/v1/completions": (
+        "Continue or score text",
+        requests.CompletionRequest,
+        replies.Completion,
+        replies.Completion,
+    ),
+    "/v1/embeddings": ("Embed texts", requests.EmbeddingRequest, replies.EmbeddingList, None),
+    "/v1/tokenize": ("Turn text into token ids", requests.TokenizeRequest, replies.Tokenized, None),
+    "/v1/detokenize": ("Turn token ids into text", requests.DetokenizeRequest, replies.Detokenized, None),
+}
+_MODEL = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "Its id",
+}
+_REF = "#/components/schemas/{name}"
+
+
+async def described(exchange: Exchange) -> None:
+    await exchange.answer(200, document())
+
+
+@cache
+def document() -> bytes:
+    """The encoded document; the same bytes every time."""
+    kinds = {kind for _, *kinds in _POSTS.values() for kind in kinds if kind is not None}
+    kinds |= {replies.ModelList, replies.ModelCard, replies.ModelDeleted, replies.Health, replies.ProblemBody}
+    ordered = sorted(kinds, key=lambda kind: kind.__name__)
+    _, components = msgspec.json.schema_components(ordered, ref_template=_REF)
+    paths: dict[str, Any] = {route: {"post": _post(route)} for route in _POSTS}
+    paths["/v1/models"] = {"get": _get("listModels", "List the models", replies.ModelList)}
+    paths["/v1/models/{model}"] = {
+        "get": _get("showModel", "Show a model", replies.ModelCard) | {"parameters": [_MODEL]},
+        "delete": _get("deleteModel", "Delete a fine-tune", replies.ModelDeleted) | {"parameters": [_MODEL]},
+    }
+    paths["/health"] = {"get": _get("health", "Whether the API is up", replies.Health) | {"security": []}}
+    paths["/ready"] = {"get": _get("ready", "Whether the model answers", replies.Health) | {"security": []}}
+    paths["/metrics"] = {"get": _plain("metrics", "Prometheus metrics", "text/plain", {"type": "string"})}
+    paths["/openapi.json"] = {"get": _plain("openapi", "This document", "application/json", {"type": "object"})}
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "genai-stack",
+                "version": "1",
+                "description": "OpenAI's API over models of one's own. Every failure has the body ProblemBody.",
+            },
+            "security": [{"key": []}],
+            "paths": paths,
+            "components": {
+                "schemas": components,
+                "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            },
+        }
+    )
+
+
+def _post(route: str) -> dict[str, Any]:
+    summary, request, reply, event = _POSTS[route]
+    content = {"application/json": {"schema": _ref(reply)}}
+    if event is not None:
+        content["text/event-stream"] = {"schema": _ref(event)}
+    return {
+        "operationId": route.removeprefix("/v1/").replace("/", "_"),
+        "summary": summary,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(request)}}},
+        "responses": {"200": {"description": "The answer", "content": content}, "default": _failure()},
+    }
+
+
+def _get(operation: str, summary: str, reply: type[Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": _ref(reply)}}
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "responses": {"200": {"description": "The answer", "content": content}, "default": _failure()},
+    }
+
+
+def _plain(operation: str, summary: str, kind: str, schema: dict[str, str]) -> dict[str, Any]:
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "security": [],
+        "responses": {"200": {"description": "The answer", "content": {kind: {"schema": schema}}}},
+    }
+
+
+def _failure() -> dict[str, Any]:
+    return {"description": "A failure", "content": {"application/json": {"schema": _ref(replies.ProblemBody)}}}
+
+
+def _ref(kind: type[Any]) -> dict[str, str]:
+    return {"$ref": _REF.format(name=kind.__name__)}
