@@ -54,14 +54,13 @@ class Pulse:
     def _tick(self) -> None:
         due = self.silent_since + self._seconds
         now = self._loop.time()
-        if now >= due and (not self.tail or self.tail.endswith((b"\n\n", b"\r\n\r\n"))):
-            if self._beat is None or self._beat.done():
-                self._beat = self._loop.create_task(self._send())
-            self.silent_since = now
-            due = now + self._seconds
-        self._timer = self._loop.call_later(
-            self._seconds if math.isinf(due) else max(due - now, 0.01), self._tick
-        )
+        if now < due < math.inf:
+            self._timer = self._loop.call_at(due, self._tick)
+            return
+        self._timer = self._loop.call_later(self._seconds, self._tick)
+        between_events = not self.tail or self.tail.endswith((b"\n\n", b"\r\n\r\n"))
+        if now >= due and between_events and (self._beat is None or self._beat.done()):
+            self._beat = self._loop.create_task(self._send())
 
     async def _send(self) -> None:
         await self._exchange.open_stream(EVENT_STREAM)
@@ -78,12 +77,14 @@ async def relay(
     """
     pulse = Pulse(exchange, keep_alive)
     problem: GenAIStackError | None = None
+    complete = False
     try:
         with UntilGone(exchange):
             async with upstream as stream:
                 if stream.status != 200:
                     raise refusal(stream.status, await _whole(stream))
                 await _pass_on(exchange, stream, pulse)
+                complete = True
     except ClientGone:
         raise
     except Exception as error:
@@ -92,7 +93,8 @@ async def relay(
             raise
         if not isinstance(error, GenAIStackError):
             log.unexpected(exchange, error)
-        problem = error if isinstance(error, GenAIStackError) else _broken_off()
+        if not complete:
+            problem = error if isinstance(error, GenAIStackError) else _broken_off()
     finally:
         pulse.stop()
     await pulse.settle()
