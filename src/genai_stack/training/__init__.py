@@ -1,0 +1,1 @@
+"""The training program: `python -m genai_stack.training SPEC` trains a model and writes its manifest last."""

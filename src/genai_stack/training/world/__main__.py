@@ -1,0 +1,23 @@
+"""`python -m genai_stack.training.world OUT.jsonl --count N [--seed S] [--texts] [--heldout]` writes a corpus."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .corpus import write
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m genai_stack.training.world", description=__doc__)
+    parser.add_argument("out", type=Path, help="the JSONL file to write")
+    parser.add_argument("--count", type=int, required=True, help="how many examples")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--texts", action="store_true", help="mix in plain reports")
+    parser.add_argument("--heldout", action="store_true", help="draw from the held-out names")
+    args = parser.parse_args()
+    write(args.out, args.seed, args.count, heldout=args.heldout, texts=args.texts)
+
+
+if __name__ == "__main__":
+    main()

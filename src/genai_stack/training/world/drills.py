@@ -1,0 +1,120 @@
+"""Short instructions that teach copying, listing, counting and form, with words and made-up names."""
+
+from __future__ import annotations
+
+from .glossary import (ABOUT, LAYER_QUESTIONS, LAYERS, OUTSIDE, TERM_QUESTIONS, TERMS, UNKNOWN)
+from .names import ANIMALS, COLOURS, FOODS, FRUITS, NUMBER_WORDS, OBJECTS, WORDS, Draw
+from .tasks import Chat, assistant, user, with_system
+
+_SETS = {"animals": ANIMALS, "fruits": FRUITS, "colours": COLOURS, "foods": FOODS, "objects": OBJECTS}
+
+
+def _token(draw: Draw) -> str:
+    """Something to copy: a word, a name, a code."""
+    make = draw.random.choice((lambda d: d.one(WORDS), Draw.first_name, Draw.place, Draw.company, Draw.code, Draw.person))
+    return str(make(draw))
+
+
+def repeat(draw: Draw) -> Chat:
+    text = " ".join(_token(draw) for _ in range(draw.number(1, 6)))
+    if draw.chance(0.2):
+        times = draw.number(2, 5)
+        said = draw.one(("{n} times", "{w} times")).format(n=times, w=NUMBER_WORDS[times])
+        text = _token(draw)
+        return [user(f"Repeat {text} {said}."), assistant(" ".join([text] * times))]
+    ask = draw.one(("Repeat: {}", "Repeat the word {}.", "Say {}.", "Repeat after me: {}", "Write {}.", "Copy this: {}",
+                    "Say exactly: {}", 'Repeat "{}".', "Please repeat: {}", "Reply with {}.", "Echo: {}"))
+    return with_system(draw, [user(ask.format(text)), assistant(text)])
+
+
+def listing(draw: Draw) -> Chat:
+    name = draw.one(sorted(_SETS))
+    count = draw.number(2, 5)
+    said = draw.one((str(count), NUMBER_WORDS[count]))
+    items = draw.some(_SETS[name], count)
+    if draw.chance(0.5):
+        ask = draw.one(("Name {} {}.", "List {} {}.", "Give me {} {}.", "Write {} {}.", "Can you name {} {}?"))
+        return with_system(draw, [user(ask.format(said, name)), assistant(", ".join(items))])
+    given = [_token(draw) for _ in range(count)]
+    ask = draw.one(("Write as a list: {}", "Make a list of {}.", "Put each on a line: {}"))
+    return with_system(draw, [user(ask.format(", ".join(given))), assistant("\n".join(f"- {item}" for item in given))])
+
+
+def count_up(draw: Draw) -> Chat:
+    last = draw.number(2, 12)
+    said = draw.one((str(last), NUMBER_WORDS[last]))
+    if draw.chance(0.7):
+        ask = draw.one(("Count to {}.", "Count from 1 to {}.", "Count from one to {}.", "Write the numbers 1 to {}."))
+        return with_system(draw, [user(ask.format(said)), assistant(" ".join(str(n) for n in range(1, last + 1)))])
+    items = [draw.one(WORDS) for _ in range(draw.number(1, 6))]
+    ask = draw.one(("How many words are here: {}?", "Count the words: {}"))
+    return [user(ask.format(" ".join(items))), assistant(str(len(items)))]
+
+
+def shape(draw: Draw) -> Chat:
+    """Upper case, lower case, the first or last word, a word in quotes, a small sum."""
+    words = [draw.one(WORDS) for _ in range(draw.number(2, 5))]
+    text = " ".join(words)
+    choice = draw.number(0, 6)
+    if choice == 0:
+        short = draw.one((words[0], text))
+        ask = draw.one(("Write {} in capital letters.", "Upper-case: {}", "Make this upper case: {}", "Shout {}."))
+        answer = short.upper()
+        text = short
+    elif choice == 1:
+        ask, answer, text = "Write {} in lower case.", text, text.upper()
+    elif choice == 2:
+        ask, answer = draw.one(("What is the first word of: {}", "First word of {}?")), words[0]
+    elif choice == 3:
+        ask, answer = draw.one(("What is the last word of: {}", "Last word of {}?")), words[-1]
+    elif choice == 4:
+        ask, answer = draw.one(("Put {} in quotes.", "Write {} in quotes.")), f'"{text}"'
+    elif choice == 5:
+        a, b = draw.number(0, 10), draw.number(0, 10)
+        ask, answer = draw.one(("What is {}?", "{} = ?", "How much is {}?")), str(a + b)
+        text = f"{a} + {b}"
+    else:
+        sort = draw.one(sorted(_SETS))
+        text = draw.one(_SETS[sort])
+        ask, answer = "Is {} one of the " + sort + "?", "Yes."
+        if draw.chance(0.5):
+            other = draw.one([name for name in sorted(_SETS) if name != sort])
+            text = draw.one(_SETS[other])
+            answer = "Yes." if text in _SETS[sort] else "No."
+    return with_system(draw, [user(ask.format(text)), assistant(answer)])
+
+
+def recall(draw: Draw) -> Chat:
+    """Something said earlier in the conversation is asked for later."""
+    name, thing, colour = draw.first_name(), draw.one(ANIMALS), draw.one(COLOURS)
+    facts = [(f"My name is {name}.", f"Hello, {name}!", ("What is my name?", "Who am I?", "Do you know my name?"), name),
+             (f"I like the colour {colour}.", "That is a nice colour.", ("Which colour do I like?", "What colour do I like?"),
+              colour),
+             (f"I have a {thing}.", "That is nice.", ("Which animal do I have?", "What animal do I have?"), thing)]
+    chosen = draw.random.sample(facts, draw.number(1, 3))
+    chat: Chat = []
+    for said, reply, _, _ in chosen:
+        chat += [user(said), assistant(reply)]
+    for _, _, asks, answer in draw.random.sample(chosen, draw.number(1, len(chosen))):
+        chat += [user(draw.one(asks)), assistant(answer[0].upper() + answer[1:] + ".")]
+    return with_system(draw, chat)
+
+
+def talk(draw: Draw) -> Chat:
+    """Greetings, what the model is, the terms of generative AI, and honest ignorance."""
+    chat: Chat = []
+    for _ in range(1 if draw.chance(0.7) else draw.number(2, 3)):
+        chance = draw.random.random()
+        if chance < 0.4:
+            ask, answer = ABOUT[draw.number(0, len(ABOUT) - 1)]
+        elif chance < 0.85:
+            term, answer = TERMS[draw.number(0, len(TERMS) - 1)]
+            ask = draw.one(TERM_QUESTIONS).format(term)
+        elif chance < 0.92:
+            ask, answer = draw.one(LAYER_QUESTIONS), LAYERS
+        else:
+            ask, answer = draw.one(OUTSIDE), UNKNOWN
+        if draw.chance(0.1):
+            ask = ask[0].lower() + ask[1:].rstrip("?.!")
+        chat += [user(ask), assistant(answer)]
+    return with_system(draw, chat)
