@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.contracts.adapters import JOBS, REGISTRIES
 
 from genai_stack.errors import NotFound, RequestError
 from genai_stack.ports import FINAL_STATES, Job, JobQueue, JobRequest, ModelVersion
-from tests.contracts.adapters import JOBS, REGISTRIES
 
 
 @pytest.fixture(params=JOBS)
@@ -67,7 +67,13 @@ def appears(path: Path) -> str:
 
 def test_a_job_runs_and_tells_what_it_does(queue: JobQueue) -> None:
     submitted = queue.submit(
-        tiny("j-1", {"print": "hello"}, {"event": {"type": "a"}}, {"event": {"type": "b"}}, {"metric": {"loss": 1.5}})
+        tiny(
+            "j-1",
+            {"print": "hello"},
+            {"event": {"type": "a"}},
+            {"event": {"type": "b"}},
+            {"metric": {"loss": 1.5}},
+        )
     )
     assert submitted.state == "queued"
     assert submitted.started is None
@@ -175,7 +181,9 @@ def test_one_at_a_time_first_come_first_served(queue: JobQueue, tmp_path: Path) 
 def test_cancel_ends_the_whole_family(queue: JobQueue, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     queue.submit(
-        tiny("c-1", {"stubborn": 1}, {"children": str(pids)}, {"result": "adapter"}, {"sleep": 60}, model="never")
+        tiny(
+            "c-1", {"stubborn": 1}, {"children": str(pids)}, {"result": "adapter"}, {"sleep": 60}, model="never"
+        )
     )
     children = [int(pid) for pid in appears(pids).split()]
     assert not any(gone(pid) for pid in children)

@@ -40,7 +40,8 @@ def main() -> None:
         elif verb == "children":
             # One in our session, and one in a session of its own; neither heeds SIGTERM.
             children = [
-                subprocess.Popen([sys.executable, "-c", SLEEPER], start_new_session=own) for own in (False, True)
+                subprocess.Popen([sys.executable, "-c", SLEEPER], start_new_session=own)
+                for own in (False, True)
             ]
             append(Path(value), " ".join(str(child.pid) for child in children))
         elif verb == "once":
@@ -50,7 +51,7 @@ def main() -> None:
                 mark.touch()
                 leave(value)
         elif verb == "result":
-            (output / value).mkdir()
+            (output / value).mkdir(exist_ok=True)
         elif verb == "exit":
             leave(value)
     partial = output / "manifest.partial"

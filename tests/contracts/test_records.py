@@ -1,0 +1,267 @@
+"""RecordStore: what every adapter owes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from tests.contracts.adapters import RECORDS
+
+from genai_stack.errors import ConditionFailed, LimitReached, RequestError
+from genai_stack.ports import Record, RecordStore
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+ITEMS = st.dictionaries(st.text(max_size=8), JSON, max_size=4)
+IDS = st.text(alphabet="ab/.\0é\uffff\U0001f600", min_size=1, max_size=3) | st.text(min_size=1, max_size=20)
+COLLECTIONS = st.sampled_from(["jobs", "files"])
+ADDERS = """
+import sys
+from pathlib import Path
+from genai_stack.errors import LimitReached
+from tests.contracts.adapters import RECORDS
+store = RECORDS[sys.argv[1]](Path(sys.argv[2]))
+added = 0
+for n in range(int(sys.argv[3])):
+    try:
+        store.add("usage", "key", 1, ceiling=int(sys.argv[4]))
+        added += 1
+    except LimitReached:
+        pass
+    store.put("rows", f"{sys.argv[5]}-{n}", {"n": n}, if_version=0)
+print(added)
+"""
+
+
+@pytest.fixture(params=RECORDS)
+def adapter(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def store(adapter: str, tmp_path: Path) -> Iterator[RecordStore]:
+    store = RECORDS[adapter](tmp_path)
+    yield store
+    store.close()
+
+
+def test_versions(store: RecordStore) -> None:
+    assert store.get("c", "a") is None
+    assert store.put("c", "a", {"x": 1}, if_version=0) == Record("a", {"x": 1}, 1)
+    with pytest.raises(ConditionFailed):
+        store.put("c", "a", {"x": 2}, if_version=0)
+    assert store.put("c", "a", {"x": 2}, if_version=1).version == 2
+    assert store.put("c", "a", {"x": 3}).version == 3
+    for stale in (1, 2, 4):
+        with pytest.raises(ConditionFailed):
+            store.put("c", "a", {}, if_version=stale)
+        with pytest.raises(ConditionFailed):
+            store.delete("c", "a", if_version=stale)
+    assert store.get("c", "a") == Record("a", {"x": 3}, 3)
+    store.delete("c", "a", if_version=3)
+    store.delete("c", "a")
+    with pytest.raises(ConditionFailed):
+        store.delete("c", "a", if_version=3)
+    with pytest.raises(ConditionFailed):
+        store.put("c", "a", {}, if_version=3)
+    assert store.get("c", "a") is None
+
+
+def test_an_item_is_a_copy(store: RecordStore) -> None:
+    item: dict[str, Any] = {"list": [1]}
+    record = store.put("c", "a", item)
+    item["list"].append(2)
+    assert record.item == {"list": [1]}
+    assert store.get("c", "a") == Record("a", {"list": [1]}, 1)
+
+
+def test_what_is_not_json_is_refused_and_changes_nothing(store: RecordStore) -> None:
+    for value in (float("nan"), float("inf"), object()):
+        with pytest.raises((ValueError, TypeError)):
+            store.put("c", "a", {"x": value})
+    assert store.get("c", "a") is None
+
+
+@pytest.mark.parametrize("id", ["", "x" * 1025, "é" * 513])
+def test_ids_out_of_bounds(store: RecordStore, id: str) -> None:
+    with pytest.raises(RequestError):
+        store.put("c", id, {})
+    with pytest.raises(RequestError):
+        store.add("c", id, 1)
+    assert store.get("c", id) is None
+    store.delete("c", id)
+
+
+@pytest.mark.parametrize(
+    "id", ["../../etc/passwd", "a\0b", "x" * 1024, "'; DROP TABLE records; --", "%", "_", "\ud800"]
+)
+def test_any_other_id_is_only_a_name(store: RecordStore, id: str) -> None:
+    store.put("c", id, {"id": 1})
+    store.put("c", id + "0" if len(id) < 1024 else "other", {})
+    assert store.get("c", id) == Record(id, {"id": 1}, 1)
+    assert next(r.id for r in store.query("c", prefix=id)) == id
+
+
+def test_queries_page_in_both_directions(store: RecordStore) -> None:
+    ids = sorted(f"{n:03}" for n in range(25))
+    for id in reversed(ids):
+        store.put("c", id, {})
+    store.put("d", "000", {})
+    for descending in (False, True):
+        found: list[str] = []
+        after = None
+        while page := store.query("c", after=after, limit=7, descending=descending):
+            assert len(page) <= 7
+            found += [record.id for record in page]
+            after = page[-1].id
+        assert found == (ids[::-1] if descending else ids)
+    assert [r.id for r in store.query("c", prefix="01")] == ids[10:20]
+    assert [r.id for r in store.query("c", prefix="01", after="015", descending=True)] == ids[10:15][::-1]
+    assert store.query("c", limit=0) == []
+    assert store.query("nothing") == []
+
+
+def test_counters(store: RecordStore) -> None:
+    assert store.add("usage", "a", 0) == 0
+    assert store.add("usage", "a", 3) == 3
+    assert store.add("usage", "a", 2, ceiling=5) == 5
+    with pytest.raises(LimitReached):
+        store.add("usage", "a", 1, ceiling=5)
+    assert store.add("usage", "a", -2, ceiling=5) == 3
+    assert store.add("usage", "b", 1) == 1
+
+
+def test_counters_and_creates_under_eight_processes(adapter: str, tmp_path: Path) -> None:
+    """All eight open a store that isn't there yet, at the same time."""
+    each, ceiling = 40, 200
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ADDERS, adapter, str(tmp_path), str(each), str(ceiling), str(number)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(8)
+    ]
+    added = [int(process.communicate()[0]) for process in processes]
+    store = RECORDS[adapter](tmp_path)
+    assert sum(added) == ceiling == store.add("usage", "key", 0)
+    assert len(store.query("rows", limit=1000)) == 8 * each
+    store.close()
+
+
+def test_threads_share_a_store(store: RecordStore) -> None:
+    won: list[int] = []
+
+    def race(number: int) -> None:
+        for step in range(20):
+            store.add("usage", "key", 1)
+            try:
+                store.put("race", str(step), {"by": number}, if_version=0)
+                won.append(step)
+            except ConditionFailed:
+                assert store.get("race", str(step)) is not None
+
+    threads = [threading.Thread(target=race, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.add("usage", "key", 0) == 160
+    assert sorted(won) == list(range(20))
+
+
+class RecordsMachine(RuleBasedStateMachine):
+    """A store against a dictionary; opening it anew is one more step."""
+
+    adapter = "local"
+
+    @initialize()
+    def begin(self) -> None:
+        self.directory = tempfile.TemporaryDirectory()
+        self.store = RECORDS[self.adapter](Path(self.directory.name))
+        self.model: dict[tuple[str, str], tuple[dict[str, Any], int]] = {}
+        self.counters: dict[tuple[str, str], int] = {}
+
+    @rule(c=COLLECTIONS, id=IDS, item=ITEMS, version=st.none() | st.integers(0, 3))
+    def put(self, c: str, id: str, item: dict[str, Any], version: int | None) -> None:
+        now = self.model.get((c, id), ({}, 0))[1]
+        try:
+            record = self.store.put(c, id, item, if_version=version)
+        except ConditionFailed:
+            assert version not in (None, now)
+        else:
+            assert version in (None, now)
+            assert record == Record(id, item, now + 1)
+            self.model[c, id] = (item, now + 1)
+
+    @rule(c=COLLECTIONS, id=IDS, version=st.none() | st.integers(0, 3))
+    def delete(self, c: str, id: str, version: int | None) -> None:
+        now = self.model.get((c, id), ({}, 0))[1]
+        try:
+            self.store.delete(c, id, if_version=version)
+        except ConditionFailed:
+            assert version not in (None, now)
+        else:
+            assert version in (None, now)
+            self.model.pop((c, id), None)
+
+    @rule(c=COLLECTIONS, id=IDS, amount=st.integers(-5, 5), ceiling=st.none() | st.integers(-3, 8))
+    def add(self, c: str, id: str, amount: int, ceiling: int | None) -> None:
+        value = self.counters.get((c, id), 0) + amount
+        try:
+            assert self.store.add(c, id, amount, ceiling=ceiling) == value
+            self.counters[c, id] = value
+        except LimitReached:
+            assert ceiling is not None
+            assert value > ceiling
+
+    @rule(
+        c=COLLECTIONS,
+        prefix=st.just("") | IDS,
+        after=st.none() | IDS,
+        limit=st.integers(0, 5),
+        descending=st.booleans(),
+    )
+    def query(self, c: str, prefix: str, after: str | None, limit: int, descending: bool) -> None:
+        ids = sorted((id for k, id in self.model if k == c and id.startswith(prefix)), reverse=descending)
+        if after is not None:
+            ids = [id for id in ids if (id < after if descending else id > after)]
+        expected = [Record(id, *self.model[c, id]) for id in ids[:limit]]
+        assert self.store.query(c, prefix=prefix, after=after, limit=limit, descending=descending) == expected
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = RECORDS[self.adapter](Path(self.directory.name))
+
+    @invariant()
+    def everything_is_there(self) -> None:
+        for (c, id), (item, version) in getattr(self, "model", {}).items():
+            assert self.store.get(c, id) == Record(id, item, version)
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+            self.directory.cleanup()
+
+
+TestRecordsMachine = RecordsMachine.TestCase
+TestRecordsMachine.settings = settings(
+    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
