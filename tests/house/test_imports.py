@@ -47,9 +47,15 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "aws": (LEAVES, {"msgspec", "boto3", "botocore", "sagemaker"}),
     "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp"}),
     "wiring": (LEAVES | {"aws", "local"}, {"msgspec"}),
-    "client": (LEAVES | {"wiring", "training.spec", "training.data"}, {"msgspec", "openai", "rich"}),
+    "client": (
+        LEAVES | {"wiring", "aws.published", "training.spec", "training.examples"},
+        {"msgspec", "openai", "rich"},
+    ),
 }
-LAZY = {"wiring": {"aws", "local"}, "client": {"training.spec", "training.data", "openai", "rich"}}
+LAZY = {
+    "wiring": {"aws", "local"},
+    "client": {"wiring", "aws.published", "training.spec", "training.examples", "openai", "rich"},
+}
 """What a room may import inside a function only."""
 
 

@@ -1,0 +1,1 @@
+"""The ports on AWS. The only room that imports boto3, botocore or sagemaker."""

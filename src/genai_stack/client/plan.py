@@ -1,0 +1,80 @@
+"""From what a person asks to train to the job that does it. The same request gives the same job id."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from .. import names
+from ..config import derived_name
+from ..errors import InvalidSpec
+from ..ports import JobRequest, ModelRegistry, ModelVersion
+from .examples import Kept
+
+_SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+ABOUT_THE_RUN = ("seed", "threads", "method")
+
+
+def fine_tune(
+    registry: ModelRegistry,
+    base: str,
+    suffix: str,
+    train: Kept,
+    validation: Kept | None,
+    options: Mapping[str, Any],
+    attempt: int,
+) -> JobRequest:
+    """The job that tunes the model `base`. `options` are the training program's hyperparameters, `seed`, `threads` and
+    `method` ("lora" unless told). Raises InvalidSpec, and NotFound for an unknown base."""
+    if not _SUFFIX.fullmatch(suffix):
+        raise InvalidSpec(f"suffix {suffix!r}: 1 to 40 letters, digits, '.', '_' or '-'; choose another")
+    version = registry.get(base)
+    if version.task != "chat" or version.base is not None:
+        kind = "an adapter" if version.base else f"for {version.task}"
+        raise InvalidSpec(f"{base!r} is {kind}; tune a whole chat model")
+    about = {key: options[key] for key in ABOUT_THE_RUN if options.get(key) is not None}
+    tuned = {key: value for key, value in options.items() if key not in ABOUT_THE_RUN and value is not None}
+    spec = {"method": "lora", **about, "name": suffix, "base": version.source, "hyperparameters": tuned}
+    return _request(spec, train, validation, attempt, base)
+
+
+def run(
+    registry: ModelRegistry,
+    spec: Mapping[str, Any],
+    train: Kept,
+    validation: Kept | None,
+    attempt: int,
+) -> JobRequest:
+    """The job that runs a whole spec. What it makes goes by `ft:<base>:<name>:<id>` when it tunes a base, and by the
+    spec's name otherwise; the registry gets an entry for a base it doesn't know."""
+    source = str(spec.get("base", "builtin"))
+    if source == "scratch":
+        return _request(spec, train, validation, attempt, None)
+    whole = (v for v in registry.list() if v.source == source and v.base is None and v.task == "chat")
+    known = next(whole, None) or registry.register(ModelVersion(derived_name(source), source))
+    return _request(spec, train, validation, attempt, known.name)
+
+
+def _request(
+    spec: Mapping[str, Any], train: Kept, validation: Kept | None, attempt: int, base: str | None
+) -> JobRequest:
+    from ..training.spec import parse
+
+    data = {**spec.get("data", {}), "train": str(train.path)}
+    if validation:
+        data["validation"] = str(validation.path)
+    parsed = parse({**spec, "data": data, "output": "output"})
+    plain = msgspec.to_builtins(parsed)
+    del plain["output"]  # the queue says where
+    content = {k: v for k, v in plain.items() if k != "data"}
+    content |= {"train": train.sha256, "validation": validation and validation.sha256}
+    content |= {"loss": parsed.data.loss, "attempt": attempt, "for": base}
+    digest = hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
+    id = f"ftjob-{digest[:12]}"
+    name = names.fine_tuned(base, parsed.name, id) if base else parsed.name
+    adapts = base if parsed.method == "lora" else None
+    return JobRequest(id, "train", plain, ModelVersion(name, "", base=adapts, job=id))

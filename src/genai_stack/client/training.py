@@ -1,0 +1,133 @@
+"""The bottom layer: data in, jobs out, models at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import GenAIStackError, InvalidSpec, NotFound
+from ..ports import JobRequest, Services
+from . import plan
+from .examples import Data, keep
+from .jobs import AsyncTrainingJob, TrainingJob
+
+
+class Training:
+    def __init__(self, services: Services, directory: Path | None) -> None:
+        """`directory` keeps the data that jobs read."""
+        self._services, self._directory = services, directory
+
+    def fine_tune(
+        self,
+        data: Data,
+        base: str = "builtin",
+        *,
+        suffix: str | None = None,
+        validation: Data | None = None,
+        **options: Any,
+    ) -> TrainingJob:
+        """Tunes the model `base` on `data`: a JSONL file of chats or completions, or such examples as mappings.
+
+        The result answers to `ft:<base>:<suffix>:<id>`; the suffix is the file's name unless given. `options` are the
+        training program's hyperparameters (`epochs`, `learning_rate`, `batch_size`, `lora_rank` …), `seed`, `threads`
+        and `method` ("lora", or "full" for a whole model).
+
+        The data is checked before anything is submitted (InvalidData lists the faulty lines), and kept. The same
+        request again gives the same job, unless that one failed, was cancelled, or its model was deleted since.
+        Raises InvalidData, InvalidSpec, NotFound.
+        """
+        train = keep(data, self._kept)
+        held = keep(validation, self._kept) if validation is not None else None
+        called = suffix or _suffix(data)
+        registry = self._services.registry
+        return self._submit(lambda n: plan.fine_tune(registry, base, called, train, held, options, n))
+
+    def run(self, spec: str | Path | Mapping[str, Any]) -> TrainingJob:
+        """Runs a whole training spec, a TOML or JSON file or its content. Paths in it are taken from the working
+        directory; its `output` is the job's own directory instead. Raises InvalidSpec, InvalidData, NotFound."""
+        import msgspec
+
+        from ..training.spec import load, parse
+
+        parsed = load(Path(spec)) if isinstance(spec, str | Path) else parse(dict(spec))
+        plain = msgspec.to_builtins(parsed)
+        if parsed.base not in ("builtin", "scratch") and not parsed.base.startswith("hf://"):
+            plain["base"] = str(Path(parsed.base).expanduser().absolute())
+        train = keep(parsed.data.train, self._kept)
+        held = keep(parsed.data.validation, self._kept) if parsed.data.validation else None
+        return self._submit(lambda n: plan.run(self._services.registry, plain, train, held, n))
+
+    def get(self, id: str) -> TrainingJob:
+        """Raises NotFound."""
+        return TrainingJob(self._services.jobs, self._services.jobs.get(id))
+
+    def list(self, *, limit: int = 100) -> builtins.list[TrainingJob]:
+        """Newest first."""
+        return [TrainingJob(self._services.jobs, job) for job in self._services.jobs.list(limit=limit)]
+
+    @property
+    def _kept(self) -> Path:
+        if self._directory is None:
+            raise GenAIStackError("jobs of this stack can't read data from here")
+        return self._directory
+
+    def _submit(self, request: Callable[[int], JobRequest]) -> TrainingJob:
+        """Submits the first attempt that is new or still of use."""
+        attempt = 0
+        while self._spent((asked := request(attempt)).id):
+            attempt += 1
+        return TrainingJob(self._services.jobs, self._services.jobs.submit(asked))
+
+    def _spent(self, id: str) -> bool:
+        try:
+            job = self._services.jobs.get(id)
+            if job.state == "succeeded" and job.model:
+                self._services.registry.get(job.model)
+        except NotFound as error:
+            return error.code == "model_not_found"
+        return job.state in ("failed", "cancelled")
+
+
+class AsyncTraining:
+    """Training for a program with an event loop."""
+
+    def __init__(self, training: Training) -> None:
+        self._over = training
+
+    async def fine_tune(
+        self,
+        data: Data,
+        base: str = "builtin",
+        *,
+        suffix: str | None = None,
+        validation: Data | None = None,
+        **options: Any,
+    ) -> AsyncTrainingJob:
+        """See Training.fine_tune."""
+        job = await asyncio.to_thread(
+            self._over.fine_tune, data, base, suffix=suffix, validation=validation, **options
+        )
+        return AsyncTrainingJob(job)
+
+    async def run(self, spec: str | Path | Mapping[str, Any]) -> AsyncTrainingJob:
+        """See Training.run."""
+        return AsyncTrainingJob(await asyncio.to_thread(self._over.run, spec))
+
+    async def get(self, id: str) -> AsyncTrainingJob:
+        """Raises NotFound."""
+        return AsyncTrainingJob(await asyncio.to_thread(self._over.get, id))
+
+    async def list(self, *, limit: int = 100) -> builtins.list[AsyncTrainingJob]:
+        """Newest first."""
+        return [AsyncTrainingJob(job) for job in await asyncio.to_thread(lambda: self._over.list(limit=limit))]
+
+
+def _suffix(data: Data) -> str:
+    """A name for what `data` teaches: its file's, as far as a model name allows."""
+    if not isinstance(data, str | Path):
+        raise InvalidSpec("examples that aren't a file have no name; give a suffix")
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(data).stem).strip("-._")[:40] or "tuned"
