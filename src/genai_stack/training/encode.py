@@ -56,7 +56,7 @@ def _chat(chat: Chat, tokenizer: Any, loss: str) -> Encoded:
 
     Text in a message that spells a special token is encoded as plain text, as the model server does.
     """
-    guard = _Guard(tokenizer.all_special_tokens)
+    guard = _Guard(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
     messages = [guard.hide(message) for message in chat.messages]
     ids: list[int] = []
     labels: list[int] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from .complaints import WORDINGS, complaint
 from .facts import KINDS, TOPICS, Record, record
 from .glossary import SYSTEMS, UNSTATED
 from .names import WORDS, Draw
@@ -72,7 +73,12 @@ _LABEL = ("Which label fits? {labels}.\n\n{p}", "Classify the text as one of: {l
 
 def label(draw: Draw) -> Chat:
     """A text and the labels to choose from; the answer is the label alone."""
-    if draw.chance(0.5):
+    chance = draw.random.random()
+    if chance < 0.3:
+        message = complaint(draw)
+        right, text, what = message.concern, message.text, draw.one(("concern", "problem", "topic"))
+        labels = [right, *draw.some([other for other in WORDINGS if other != right], draw.number(1, 3))]
+    elif chance < 0.65:
         told = record(draw)
         right, text, what = told.kind.topic, told.passage, "topic"
         labels = [right, *draw.some([topic for topic in TOPICS if topic != right], draw.number(1, 3))]
@@ -94,14 +100,45 @@ _EXTRACT = ("Extract {keys} as JSON.\n\n{p}", "{p}\n\nReturn JSON with the keys 
 
 def extract(draw: Draw) -> Chat:
     """Named fields of a passage as one line of JSON; a field that isn't stated is null."""
-    told = record(draw, sentences=draw.number(3, 4))
-    names = draw.some(sorted(told.values), draw.number(1, 4))
-    found = {name: told.values[name] if name in told.stated else None for name in names}
+    passage, found = _found(draw)
+    names = list(found)
     keys = ", ".join(names) if draw.chance(0.5) or len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    ask = draw.one(_EXTRACT).format(p=told.passage, keys=keys)
+    ask = draw.one(_EXTRACT).format(p=passage, keys=keys)
     system = {"role": "system", "content": "Answer with JSON only."}
     chat = [user(ask), assistant(json.dumps(found, ensure_ascii=False))]
     return [system, *chat] if draw.chance(0.15) else with_system(draw, chat)
+
+
+def _found(draw: Draw) -> tuple[str, dict[str, str | None]]:
+    """A passage, and some of its fields with their values; what isn't stated is None."""
+    if draw.chance(0.25):
+        message = complaint(draw)
+        values = {"item": message.item, "order": message.order, "concern": message.concern}
+        return message.text, {name: values[name] for name in draw.some(sorted(values), draw.number(1, 3))}
+    told = record(draw, sentences=draw.number(3, 4))
+    names = draw.some(sorted(told.values), draw.number(1, 4))
+    return told.passage, {name: told.values[name] if name in told.stated else None for name in names}
+
+
+_FORM = ("{p}\n\nFill in: {form}", "Answer in the form {form}\n\n{p}", "{p}\nWrite it as: {form}",
+         "Text: {p}\nForm: {form}")
+
+
+def form(draw: Draw) -> Chat:
+    """Named fields of a passage in a form the user draws up: `person | place`, `[order] item`, `day: ...`."""
+    passage, found = _found(draw)
+    kept = {name: value for name, value in found.items() if value is not None}
+    if not kept:
+        return question(draw)
+    left, between, right = draw.one(("", "[", "<", "#")), draw.one((" | ", ", ", " - ", "; ", " / ")), draw.one(("", "!", "."))
+    left, shut = left, {"[": "]", "<": ">"}.get(left, "")
+    named = draw.chance(0.3)
+    shape = between.join(f"{left}{name}{shut}" for name in kept) + right
+    answer = between.join(f"{left}{value}{shut}" for value in kept.values()) + right
+    if named:
+        shape = between.join(f"{name}: {name.upper()}" for name in kept)
+        answer = between.join(f"{name}: {value}" for name, value in kept.items())
+    return with_system(draw, [user(draw.one(_FORM).format(p=passage, form=shape)), assistant(answer)])
 
 
 def tell(draw: Draw) -> str:
@@ -114,4 +151,4 @@ def tell(draw: Draw) -> str:
     return f"{draw.one(('Words', 'List', 'Things'))}: {', '.join(draw.some(WORDS, draw.number(3, 8)))}."
 
 
-__all__ = ["KINDS", "Chat", "Turn", "assistant", "extract", "label", "question", "summary", "tell", "user", "with_system"]
+__all__ = ["KINDS", "Chat", "Turn", "assistant", "extract", "form", "label", "question", "summary", "tell", "user", "with_system"]

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genai_stack.training.examples import Chat, parse
+from genai_stack.training.world import complaints, support_desk
+from genai_stack.training.world.corpus import examples, write
+from genai_stack.training.world.facts import KINDS, record
+from genai_stack.training.world.names import Draw, is_heldout
+
+DESK = Path(__file__).parents[2] / "examples" / "support-desk"
+
+
+def test_the_same_seed_gives_the_same_corpus_and_another_seed_another(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        write(tmp_path / name, seed, 300, texts=True)
+    a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_a_longer_corpus_begins_with_the_shorter_one() -> None:
+    assert list(examples(5, 200))[:50] == list(examples(5, 50))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31), st.booleans())
+def test_every_example_can_be_learned_from(seed: int, heldout: bool) -> None:
+    for example in examples(seed, 40, heldout=heldout, texts=True):
+        assert parse(json.dumps(example).encode()) is not None
+
+
+@given(st.integers(0, 2**31))
+def test_names_are_drawn_from_one_set_only(seed: int) -> None:
+    for heldout in (False, True):
+        draw = Draw(seed, heldout=heldout)
+        for name in (draw.first_name(), draw.surname(), draw.place()):
+            assert is_heldout(name) is heldout
+        assert is_heldout(draw.company().split(" ")[0]) is heldout
+
+
+@given(st.integers(0, 2**31), st.sampled_from(KINDS))
+def test_a_passage_states_what_it_says_it_states(seed: int, kind: Any) -> None:
+    draw = Draw(seed)
+    told = record(draw, kind=kind)
+    assert told.stated
+    for name in told.stated:
+        assert told.values[name] in told.passage
+    for name in told.values:
+        assert "{" not in told.question(name, draw)
+    assert "{" not in told.passage + told.summary(draw)
+
+
+def test_the_desks_files_are_what_its_program_writes(tmp_path: Path) -> None:
+    support_desk.write(tmp_path)
+    for name in ("train.jsonl", "heldout.jsonl"):
+        assert (tmp_path / name).read_bytes() == (DESK / name).read_bytes()
+
+
+def test_the_desks_questions_share_no_order_item_or_wording_with_its_training() -> None:
+    train, heldout = ((DESK / f"{name}.jsonl").read_text(encoding="utf-8") for name in ("train", "heldout"))
+    asked = [json.loads(line)["messages"] for line in heldout.splitlines()]
+    assert 40 <= len(asked) <= 60
+    for question, answer in asked:
+        assert question["content"] not in train
+        assert answer["content"] not in train
+        order = answer["content"].split("order ")[1].split(":")[0]
+        assert order in question["content"]
+        assert order not in train
+    for item in support_desk.HELDOUT_ITEMS:
+        assert f" {item}" not in train
+
+
+def test_the_desks_heldout_wordings_are_in_no_corpus() -> None:
+    corpus = [json.dumps(example) for example in examples(9, 4000)]
+    for concern, wordings in complaints.HELDOUT.items():
+        assert not set(wordings) & set(complaints.WORDINGS[concern])
+        for wording in wordings:
+            before, _, after = wording.partition("{item}")
+            longest = max(before, after, key=len)
+            known = any(longest in w for w in complaints.WORDINGS[concern])
+            assert known or not any(longest in text for text in corpus)
+
+
+def test_the_generators_chats_are_chats() -> None:
+    assert all(isinstance(parse(json.dumps(e).encode()), Chat) for e in examples(3, 200))
