@@ -5,7 +5,13 @@ from __future__ import annotations
 import click
 
 from .. import __version__
+from .chat import chat
 from .completion import completion
+from .jobs import jobs
+from .keys import keys
+from .models import models
+from .train import train
+from .up import up
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -18,4 +24,5 @@ def root() -> None:
     """
 
 
-root.add_command(completion)
+for command in (up, train, chat, models, keys, jobs, completion):
+    root.add_command(command)

@@ -89,11 +89,10 @@ class AsyncHosting:
     async def delete(self, model: str) -> None:
         """Forgets a registered model and frees what it held; its files stay. Raises NotFound, or Conflict for a
         configured model."""
-        await asyncio.to_thread(self._services.registry.delete, model)
-        try:
+        version = await asyncio.to_thread(self._services.registry.get, model)
+        if version.base is not None:
             await self._services.models.undeploy(model)
-        except NotFound:
-            return
+        await asyncio.to_thread(self._services.registry.delete, model)
 
 
 class Hosting:

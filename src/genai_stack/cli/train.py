@@ -1,0 +1,79 @@
+"""`genai-stack train`: a file of examples becomes a model with a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import show
+from .options import home_option, json_option, services
+
+if TYPE_CHECKING:
+    from ..client.jobs import TrainingJob
+
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("--base", default="builtin", show_default=True, help="Name of the chat model to tune.")
+@click.option("--suffix", help="Goes into the new model's name.  [default: the file's name]")
+@click.option("--validation", type=FILE, help="Examples whose loss is measured and never learned from.")
+@click.option(
+    "--method", type=click.Choice(["lora", "full"]), help="An adapter, or a whole model.  [default: lora]"
+)
+@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the data.")
+@click.option("--max-steps", type=click.IntRange(1), help="Stop after this many steps.")
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
+@click.option("--batch-size", type=click.IntRange(1))
+@click.option("--lora-rank", type=click.IntRange(1))
+@click.option("--seed", type=click.IntRange(0))
+@click.option("--detach", is_flag=True, help="Print the job's id and leave it to itself.")
+@home_option
+@json_option
+def train(file: Path, detach: bool, home: Path, as_json: bool, **options: Any) -> None:
+    """Train on FILE: a JSONL file of chats to tune a model on, or a training spec in TOML or JSON.
+
+    A spec says everything itself, so it takes no other option; its result lands in the job's own directory. Ctrl-C
+    leaves the job running: `genai-stack jobs` follows and cancels it. The same request again picks up the same job.
+    """
+    from ..client.training import Training
+
+    training = Training(services(home), home / "data")
+    if file.suffix in (".toml", ".json"):
+        given = [n for n in options if _told(n)]
+        if given:
+            raise click.UsageError(
+                f"--{given[0].replace('_', '-')} can't be used with a spec; write it into {file}"
+            )
+        job = training.run(file)
+    else:
+        base, suffix, validation = options.pop("base"), options.pop("suffix"), options.pop("validation")
+        job = training.fine_tune(file, base, suffix=suffix, validation=validation, **options)
+    if not detach:
+        _follow(job, quiet=as_json)
+    if as_json:
+        show.document(job.refresh())
+    elif detach:
+        click.echo(job.id)
+    else:
+        click.echo(f"{job.model} is ready; try: genai-stack chat --model {job.model} 'a question'")
+
+
+def _follow(job: TrainingJob, *, quiet: bool) -> None:
+    if not quiet:
+        click.echo(f"job {job.id}", err=True)
+    try:
+        job.wait(progress=not quiet)
+    except KeyboardInterrupt:
+        raise click.ClickException(
+            f"left {job.id} running; see: genai-stack jobs show {job.id}, or: genai-stack jobs cancel {job.id}"
+        ) from None
+
+
+def _told(name: str) -> bool:
+    """Whether the option was given, rather than left at its default."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
