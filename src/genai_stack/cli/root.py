@@ -10,6 +10,7 @@ from .completion import completion
 from .jobs import jobs
 from .keys import keys
 from .models import models
+from .quickstart import quickstart
 from .train import train
 from .up import up
 
@@ -24,5 +25,5 @@ def root() -> None:
     """
 
 
-for command in (up, train, chat, models, keys, jobs, completion):
+for command in (up, train, chat, models, keys, jobs, quickstart, completion):
     root.add_command(command)
