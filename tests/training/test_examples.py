@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,10 @@ def chat(*messages: Any, **more: Any) -> bytes:
         (chat("Hi", SAY), "messages[0] isn't an object"),
         (chat({**ASK, "tool_calls": []}, SAY), "only an assistant turn has tool_calls"),
         (chat(ASK, {**SAY, "tool_calls": [{}]}), "needs a function with a name"),
-        (chat(ASK, {**SAY, "tool_calls": [{"function": {"name": "f", "arguments": 1}}]}), "arguments are an object"),
+        (
+            chat(ASK, {**SAY, "tool_calls": [{"function": {"name": "f", "arguments": 1}}]}),
+            "arguments are an object",
+        ),
         (chat(ASK, SAY, tools="x"), "'tools' isn't a list of objects"),
         (b'{"text": ' + b"[" * 5000 + b"]" * 5000 + b"}", ""),
         (b'{"text": NaN}', "not JSON"),
@@ -64,10 +68,8 @@ def test_the_three_shapes_and_a_blank_line() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_example_or_a_fault(line: bytes) -> None:
-    try:
+    with contextlib.suppress(Fault):
         parse(line)
-    except Fault:
-        pass
 
 
 _JSON = st.recursive(
@@ -78,7 +80,11 @@ _JSON = st.recursive(
 )  # fmt: skip
 
 
-@given(st.dictionaries(st.sampled_from(["messages", "tools", "prompt", "completion", "text"]), _JSON | st.lists(_JSON)))
+@given(
+    st.dictionaries(
+        st.sampled_from(["messages", "tools", "prompt", "completion", "text"]), _JSON | st.lists(_JSON)
+    )
+)
 def test_any_object_is_an_example_or_a_fault(value: dict[str, Any]) -> None:
     try:
         example = parse(json.dumps(value).encode())
@@ -99,7 +105,7 @@ def test_faults_carry_their_line_numbers_and_twenty_are_shown(tmp_path: Path) ->
     assert lines[2] == f"  line 4: longer than {LINE_BYTES} bytes"
     assert lines[3] == "  line 6: not a JSON object"
     assert lines[20].startswith("  line 23")
-    assert lines[21] == "  and 12 more" and len(lines) == 22
+    assert lines[21:] == ["  and 12 more"]
 
 
 def test_a_file_without_examples_or_without_a_file(tmp_path: Path) -> None:

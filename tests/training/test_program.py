@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from genai_stack.training.__main__ import main
-
 from tests.training.conftest import CHATS, write_lines
 
 MakeSpec = Callable[..., Path]
@@ -42,7 +41,10 @@ def test_a_lora_run_leaves_an_adapter_its_story_and_the_manifest_last(
     output = tmp_path / "run"
     told = manifest(output)
     assert (told["format"], told["name"], told["method"], told["kind"]) == (1, "run", "lora", "adapter")
-    assert {entry["path"] for entry in told["files"]} == {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
+    assert {entry["path"] for entry in told["files"]} == {
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+    }
     for entry in told["files"]:
         content = (output / entry["path"]).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (entry["bytes"], entry["sha256"])
@@ -50,10 +52,15 @@ def test_a_lora_run_leaves_an_adapter_its_story_and_the_manifest_last(
     assert set(told["result"]) == {"steps", "loss", "tokens", "seconds"}
     newest = max(output.rglob("adapter*"), key=lambda path: path.stat().st_mtime_ns)
     assert (output / "manifest.json").stat().st_mtime_ns >= newest.stat().st_mtime_ns
-    assert json.loads((output / "adapter/adapter_config.json").read_bytes())["base_model_name_or_path"] == "tiny-base"
+    assert (
+        json.loads((output / "adapter/adapter_config.json").read_bytes())["base_model_name_or_path"]
+        == "tiny-base"
+    )
     steps = [line for line in lines(output / "metrics.jsonl") if "loss" in line]
     assert [line["step"] for line in steps] == [1, 2]
-    assert {"time", "step", "total_steps", "epoch", "loss", "learning_rate", "tokens_per_second"} <= set(steps[0])
+    assert {"time", "step", "total_steps", "epoch", "loss", "learning_rate", "tokens_per_second"} <= set(
+        steps[0]
+    )
     assert any("validation_loss" in line for line in lines(output / "metrics.jsonl"))
     events = lines(output / "events.jsonl")
     assert events[-1]["type"] == "succeeded"
@@ -63,7 +70,9 @@ def test_a_lora_run_leaves_an_adapter_its_story_and_the_manifest_last(
     assert "holds a complete run" in capfd.readouterr().err
 
 
-def test_the_adapter_opens_in_peft_and_changes_the_logits(make_spec: MakeSpec, tmp_path: Path, tiny_model: Path) -> None:
+def test_the_adapter_opens_in_peft_and_changes_the_logits(
+    make_spec: MakeSpec, tmp_path: Path, tiny_model: Path
+) -> None:
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -77,7 +86,9 @@ def test_the_adapter_opens_in_peft_and_changes_the_logits(make_spec: MakeSpec, t
     assert not torch.allclose(before, after)
 
 
-def test_equal_spec_seed_and_threads_give_equal_bytes_and_another_seed_doesnt(make_spec: MakeSpec, tmp_path: Path) -> None:
+def test_equal_spec_seed_and_threads_give_equal_bytes_and_another_seed_doesnt(
+    make_spec: MakeSpec, tmp_path: Path
+) -> None:
     weights = "adapter/adapter_model.safetensors"
     for name, seed in (("one", 3), ("two", 3), ("three", 4)):
         assert main([str(make_spec(name, seed=seed))]) == 0
@@ -87,7 +98,9 @@ def test_equal_spec_seed_and_threads_give_equal_bytes_and_another_seed_doesnt(ma
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_model_is_trained_from_scratch_and_trained_on(make_spec: MakeSpec, tmp_path: Path, optimizer: str) -> None:
+def test_a_model_is_trained_from_scratch_and_trained_on(
+    make_spec: MakeSpec, tmp_path: Path, optimizer: str
+) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     short = {"epochs": 1, "batch_size": 4, "max_length": 64, "optimizer": optimizer}
@@ -122,7 +135,9 @@ def test_bad_data_names_its_lines_before_anything_is_trained(
     assert not (tmp_path / "run" / "manifest.json").exists()
 
 
-def test_pickled_weights_are_refused_unopened(make_spec: MakeSpec, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_pickled_weights_are_refused_unopened(
+    make_spec: MakeSpec, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     base = tmp_path / "pickled"
     base.mkdir()
     (base / "config.json").write_text("{}")
@@ -141,7 +156,9 @@ def test_pickled_weights_are_refused_unopened(make_spec: MakeSpec, tmp_path: Pat
         ({"data": {"train": "no-such.jsonl"}}, "no-such.jsonl: No such file"),
     ],
 )
-def test_what_cant_be_run_exits_2(make_spec: MakeSpec, change: dict[str, Any], said: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_cant_be_run_exits_2(
+    make_spec: MakeSpec, change: dict[str, Any], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(make_spec(**change))]) == 2
     assert said in capfd.readouterr().err
 
@@ -169,7 +186,9 @@ def test_a_terminated_run_exits_75_and_resumes_to_the_same_weights(make_spec: Ma
 def test_the_command_line_exits_2_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text('nme = "x"\n')
     done = subprocess.run(
-        [sys.executable, "-m", "genai_stack.training", str(tmp_path / "bad.toml")], capture_output=True, text=True
+        [sys.executable, "-m", "genai_stack.training", str(tmp_path / "bad.toml")],
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.strip().endswith("nme: no such key; did you mean 'name'?")

@@ -53,7 +53,7 @@ def test_a_passage_states_what_it_says_it_states(seed: int, kind: Any) -> None:
         assert told.values[name] in told.passage
     for name in told.values:
         assert "{" not in told.question(name, draw)
-    assert "{" not in told.passage + told.summary(draw)
+    assert "{" not in told.passage + told.summary
 
 
 def test_the_desks_files_are_what_its_program_writes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m genai_stack.training SPEC`: exit 0 when done, 1 failed, 2 bad spec or data, 75 interrupted, rerun resumes."""
+"""`python -m genai_stack.training SPEC`: exits 0 done, 1 failed, 2 bad spec or data, 75 interrupted (rerun resumes)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError:
         log.event("failed", "out of memory; lower batch_size or max_length", level="error")
         return _say("out of memory; lower batch_size or max_length", FAILED)
-    except Exception as error:  # the process's edge: whatever a library raises becomes the last event and exit 1
+    except (
+        Exception
+    ) as error:  # the process's edge: whatever a library raises becomes the last event and exit 1
         if type(error).__name__ == "Interrupted":
             log.event("interrupted", str(error), level="warn")
             return _say(str(error), INTERRUPTED)

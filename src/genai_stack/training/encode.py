@@ -33,7 +33,9 @@ def encode(example: Example, tokenizer: Any, loss: str) -> Encoded:
     render the conversation."""
     if isinstance(example, Chat):
         return _chat(example, tokenizer, loss)
-    prompt, text = (example.prompt, example.completion) if isinstance(example, Completion) else ("", example.text)
+    prompt, text = (
+        (example.prompt, example.completion) if isinstance(example, Completion) else ("", example.text)
+    )
     before, after = _plain(tokenizer, prompt), _plain(tokenizer, text)
     after = [*after, _end_of_text(tokenizer)]
     return Encoded(before + after, (before if loss == "all" else [IGNORED] * len(before)) + after)
@@ -67,9 +69,14 @@ def _chat(chat: Chat, tokenizer: Any, loss: str) -> Encoded:
         before = _render(tokenizer, messages[:index], chat.tools, True)
         through = _render(tokenizer, messages[: index + 1], chat.tools, False)
         if not (before.startswith(done) and through.startswith(before)):
-            raise InvalidData("the base's chat template rewrites earlier turns, so answers can't be told from prompts")
+            raise InvalidData(
+                "the base's chat template rewrites earlier turns, so answers can't be told from prompts"
+            )
         learned = loss == "all" or bool(chat.messages[index].get("weight", 1))
-        asked, answered = guard.tokens(tokenizer, before[len(done) :]), guard.tokens(tokenizer, through[len(before) :])
+        asked, answered = (
+            guard.tokens(tokenizer, before[len(done) :]),
+            guard.tokens(tokenizer, through[len(before) :]),
+        )
         ids += asked + answered
         labels += asked if loss == "all" else [IGNORED] * len(asked)
         labels += answered if learned else [IGNORED] * len(answered)
@@ -79,7 +86,9 @@ def _chat(chat: Chat, tokenizer: Any, loss: str) -> Encoded:
 
 def _render(tokenizer: Any, messages: list[dict[str, Any]], tools: Any, prompt: bool) -> str:
     try:
-        text: str = tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=prompt)
+        text: str = tokenizer.apply_chat_template(
+            messages, tools=tools, tokenize=False, add_generation_prompt=prompt
+        )
     except Exception as error:  # a template raises what it likes: jinja's errors, TypeError, its own refusals
         raise InvalidData(f"the base's chat template can't render a conversation: {error}") from None
     return text

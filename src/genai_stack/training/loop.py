@@ -12,7 +12,8 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
-from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from .encode import IGNORED, Encoded
 from .optimizers import MuonWithAdamW
@@ -124,13 +125,17 @@ class _Collator:
         width = max(len(row["input_ids"]) for row in rows)
         gaps = [width - len(row["input_ids"]) for row in rows]
         return {
-            "input_ids": torch.tensor([row["input_ids"] + [self.pad] * gap for row, gap in zip(rows, gaps, strict=True)]),
-            "labels": torch.tensor([row["labels"] + [IGNORED] * gap for row, gap in zip(rows, gaps, strict=True)]),
+            "input_ids": torch.tensor(
+                [row["input_ids"] + [self.pad] * gap for row, gap in zip(rows, gaps, strict=True)]
+            ),
+            "labels": torch.tensor(
+                [row["labels"] + [IGNORED] * gap for row, gap in zip(rows, gaps, strict=True)]
+            ),
             "attention_mask": torch.tensor([[1] * (width - gap) + [0] * gap for gap in gaps]),
         }
 
 
-class _Watcher(TrainerCallback):  # type: ignore[misc]
+class _Watcher(TrainerCallback):
     """Writes metrics, commits checkpoints by rename, and turns a signal into a checkpoint and a stop."""
 
     def __init__(self, spec: TrainingSpec, output: Path, log: RunLog) -> None:
@@ -150,7 +155,11 @@ class _Watcher(TrainerCallback):  # type: ignore[misc]
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         logs = logs or {}
         now = time.monotonic()
-        common = {"step": state.global_step, "total_steps": state.max_steps, "epoch": round(state.epoch or 0.0, 4)}
+        common = {
+            "step": state.global_step,
+            "total_steps": state.max_steps,
+            "epoch": round(state.epoch or 0.0, 4),
+        }
         if "eval_loss" in logs:
             self.log.metrics(**common, validation_loss=logs["eval_loss"])
         if "loss" not in logs:

@@ -58,7 +58,8 @@ def _scratch(shape: Architecture, tokenizer: Any) -> Any:
         rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta}, **ids,
     )  # fmt: skip
     model: Any = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(**ids)
+    generation: Any = GenerationConfig
+    model.generation_config = generation(**ids)
     return model
 
 
@@ -66,7 +67,8 @@ def _with_adapter(model: Any, spec: TrainingSpec) -> Any:
     from peft import LoraConfig, get_peft_model
 
     h = spec.hyperparameters
-    config = LoraConfig(
+    make: Any = LoraConfig
+    config = make(
         r=h.lora_rank, lora_alpha=h.lora_alpha, lora_dropout=h.lora_dropout, bias="none", task_type="CAUSAL_LM",
         target_modules=list(h.lora_targets) or "all-linear", base_model_name_or_path=_base_name(spec),
     )  # fmt: skip
@@ -78,7 +80,9 @@ def _with_adapter(model: Any, spec: TrainingSpec) -> Any:
 
 def _base_name(spec: TrainingSpec) -> str:
     """What an adapter says it adapts: the source, but of a directory only its own name."""
-    return spec.base if spec.base == "builtin" or spec.base.startswith("hf://") else Path(spec.base).resolve().name
+    return (
+        spec.base if spec.base == "builtin" or spec.base.startswith("hf://") else Path(spec.base).resolve().name
+    )
 
 
 def save(model: Any, tokenizer: Any, spec: TrainingSpec, output: Path) -> str:

@@ -59,13 +59,14 @@ def _prepare(spec: TrainingSpec) -> None:
 def _quiet() -> None:
     """Leaves nothing but this program's own words on stderr."""
     import datasets
-    import transformers
+    from transformers.utils import logging as words
 
+    quiet: Any = words
     warnings.filterwarnings("ignore")
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     logging.getLogger("trl").setLevel(logging.ERROR)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()
 
@@ -91,15 +92,27 @@ def _sequences(spec: TrainingSpec, path: Path, tokenizer: Any, log: RunLog) -> l
     if cut:
         log.event("cut", f"{path.name}: {cut} examples are cut to {length} tokens", level="warn", count=cut)
     if dropped:
-        log.event("dropped", f"{path.name}: {dropped} examples have nothing left to learn", level="warn", count=dropped)
+        log.event(
+            "dropped",
+            f"{path.name}: {dropped} examples have nothing left to learn",
+            level="warn",
+            count=dropped,
+        )
     if not sequences:
         raise InvalidData(f"{path}: no example keeps an answer within {length} tokens; raise max_length")
     tokens = sum(len(sequence.ids) for sequence in sequences)
-    log.event("encoded", f"{path.name}: {len(sequences)} sequences, {tokens} tokens", sequences=len(sequences), tokens=tokens)
+    log.event(
+        "encoded",
+        f"{path.name}: {len(sequences)} sequences, {tokens} tokens",
+        sequences=len(sequences),
+        tokens=tokens,
+    )
     return sequences
 
 
 def _check_length(spec: TrainingSpec, model: Any) -> None:
     context = getattr(model.config, "max_position_embeddings", None)
     if context and spec.hyperparameters.max_length > context:
-        raise InvalidSpec(f"hyperparameters.max_length: {spec.hyperparameters.max_length} is over the base's {context}")
+        raise InvalidSpec(
+            f"hyperparameters.max_length: {spec.hyperparameters.max_length} is over the base's {context}"
+        )

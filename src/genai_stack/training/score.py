@@ -36,12 +36,18 @@ def ask(model: Any, tokenizer: Any, chats: list[Chat], *, limit: int = 128, batc
     for start in range(0, len(chats), batch):
         part = chats[start : start + batch]
         texts = [
-            tokenizer.apply_chat_template(c.messages[:-1], tools=c.tools, tokenize=False, add_generation_prompt=True)
+            tokenizer.apply_chat_template(
+                c.messages[:-1], tools=c.tools, tokenize=False, add_generation_prompt=True
+            )
             for c in part
         ]
-        inputs = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
+        inputs = tokenizer(
+            texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+        )
         with torch.no_grad():
-            out = model.generate(**inputs, max_new_tokens=limit, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+            out = model.generate(
+                **inputs, max_new_tokens=limit, do_sample=False, pad_token_id=tokenizer.pad_token_id
+            )
         given = tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for chat, text in zip(part, given, strict=True):
             answers.append(Answer(str(chat.messages[-2]["content"]), _said(tokenizer, chat), text))
@@ -50,7 +56,9 @@ def ask(model: Any, tokenizer: Any, chats: list[Chat], *, limit: int = 128, batc
 
 def _said(tokenizer: Any, chat: Chat) -> str:
     """The last turn as the template writes it, without its special tokens."""
-    before = tokenizer.apply_chat_template(chat.messages[:-1], tools=chat.tools, tokenize=False, add_generation_prompt=True)
+    before = tokenizer.apply_chat_template(
+        chat.messages[:-1], tools=chat.tools, tokenize=False, add_generation_prompt=True
+    )
     whole = tokenizer.apply_chat_template(chat.messages, tools=chat.tools, tokenize=False)
     ids = tokenizer(whole[len(before) :], add_special_tokens=False)["input_ids"]
     return str(tokenizer.decode(ids, skip_special_tokens=True))

@@ -123,7 +123,9 @@ def load(path: Path) -> TrainingSpec:
     """The spec in a `.toml` or `.json` file. Raises InvalidSpec, naming the file."""
     try:
         if path.stat().st_size > SPEC_BYTES:
-            raise InvalidSpec(f"{path}: over {SPEC_BYTES} bytes; a spec is a short file, the data goes in [data]")
+            raise InvalidSpec(
+                f"{path}: over {SPEC_BYTES} bytes; a spec is a short file, the data goes in [data]"
+            )
         raw = path.read_bytes()
     except OSError as error:
         raise InvalidSpec(f"{path}: {error.strerror}; give the path of a TOML or JSON spec") from None

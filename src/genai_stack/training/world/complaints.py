@@ -57,8 +57,13 @@ HELDOUT: Mapping[str, Sequence[str]] = {
         "After a week the {item} stopped working.", "The {item} does not work and gets too hot.",
     ),
 }  # fmt: skip
-_ORDER = ("My order is {order}.", "Order {order}.", "The order number is {order}.", "Order number: {order}.",
-          "It is order {order}.")
+_ORDER = (
+    "My order is {order}.",
+    "Order {order}.",
+    "The order number is {order}.",
+    "Order number: {order}.",
+    "It is order {order}.",
+)
 _OPEN = ("Hello.", "Hi,", "Good morning.", "Dear team,", "Hello, this is {name}.", "")
 _CLOSE = ("Please help.", "Thank you.", "Thanks, {name}", "Best wishes, {name}", "Can you help?", "", "")
 

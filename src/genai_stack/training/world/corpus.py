@@ -11,8 +11,17 @@ from . import drills, tasks, tools
 from .names import Draw
 
 _CHATS: tuple[tuple[float, Callable[[Draw], tasks.Chat]], ...] = (
-    (0.23, tasks.question), (0.06, tasks.summary), (0.11, tasks.label), (0.11, tasks.extract), (0.07, tasks.form), (0.10, drills.repeat),
-    (0.04, drills.listing), (0.03, drills.count_up), (0.06, drills.shape), (0.04, drills.recall), (0.08, drills.talk),
+    (0.23, tasks.question),
+    (0.05, tasks.summary),
+    (0.11, tasks.label),
+    (0.11, tasks.extract),
+    (0.07, tasks.form),
+    (0.14, drills.repeat),
+    (0.04, drills.listing),
+    (0.03, drills.count_up),
+    (0.06, drills.shape),
+    (0.04, drills.recall),
+    (0.06, drills.talk),
 )
 _TEXTS = 0.12
 """The share of plain reports in a stream that has them. What the shares leave over goes to tools."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .glossary import (ABOUT, LAYER_QUESTIONS, LAYERS, OUTSIDE, TERM_QUESTIONS, TERMS, UNKNOWN)
+from .glossary import ABOUT, LAYER_QUESTIONS, LAYERS, OUTSIDE, TERM_QUESTIONS, TERMS, UNKNOWN
 from .names import ANIMALS, COLOURS, FOODS, FRUITS, NUMBER_WORDS, OBJECTS, WORDS, Draw
 from .tasks import Chat, assistant, user, with_system
 
@@ -11,19 +11,34 @@ _SETS = {"animals": ANIMALS, "fruits": FRUITS, "colours": COLOURS, "foods": FOOD
 
 def _token(draw: Draw) -> str:
     """Something to copy: a word, a name, a code."""
-    make = draw.random.choice((lambda d: d.one(WORDS), Draw.first_name, Draw.place, Draw.company, Draw.code, Draw.person))
+    make = draw.random.choice(
+        (lambda d: d.one(WORDS), Draw.first_name, Draw.place, Draw.company, Draw.code, Draw.person)
+    )
     return str(make(draw))
 
 
 def repeat(draw: Draw) -> Chat:
-    text = " ".join(_token(draw) for _ in range(draw.number(1, 6)))
-    if draw.chance(0.2):
+    text = " ".join(_token(draw) for _ in range(draw.number(1, 10)))
+    if draw.chance(0.15):
         times = draw.number(2, 5)
         said = draw.one(("{n} times", "{w} times")).format(n=times, w=NUMBER_WORDS[times])
         text = _token(draw)
         return [user(f"Repeat {text} {said}."), assistant(" ".join([text] * times))]
-    ask = draw.one(("Repeat: {}", "Repeat the word {}.", "Say {}.", "Repeat after me: {}", "Write {}.", "Copy this: {}",
-                    "Say exactly: {}", 'Repeat "{}".', "Please repeat: {}", "Reply with {}.", "Echo: {}"))
+    ask = draw.one(
+        (
+            "Repeat: {}",
+            "Repeat the word {}.",
+            "Say {}.",
+            "Repeat after me: {}",
+            "Write {}.",
+            "Copy this: {}",
+            "Say exactly: {}",
+            'Repeat "{}".',
+            "Please repeat: {}",
+            "Reply with {}.",
+            "Echo: {}",
+        )
+    )
     return with_system(draw, [user(ask.format(text)), assistant(text)])
 
 
@@ -37,15 +52,21 @@ def listing(draw: Draw) -> Chat:
         return with_system(draw, [user(ask.format(said, name)), assistant(", ".join(items))])
     given = [_token(draw) for _ in range(count)]
     ask = draw.one(("Write as a list: {}", "Make a list of {}.", "Put each on a line: {}"))
-    return with_system(draw, [user(ask.format(", ".join(given))), assistant("\n".join(f"- {item}" for item in given))])
+    return with_system(
+        draw, [user(ask.format(", ".join(given))), assistant("\n".join(f"- {item}" for item in given))]
+    )
 
 
 def count_up(draw: Draw) -> Chat:
     last = draw.number(2, 12)
     said = draw.one((str(last), NUMBER_WORDS[last]))
     if draw.chance(0.7):
-        ask = draw.one(("Count to {}.", "Count from 1 to {}.", "Count from one to {}.", "Write the numbers 1 to {}."))
-        return with_system(draw, [user(ask.format(said)), assistant(" ".join(str(n) for n in range(1, last + 1)))])
+        ask = draw.one(
+            ("Count to {}.", "Count from 1 to {}.", "Count from one to {}.", "Write the numbers 1 to {}.")
+        )
+        return with_system(
+            draw, [user(ask.format(said)), assistant(" ".join(str(n) for n in range(1, last + 1)))]
+        )
     items = [draw.one(WORDS) for _ in range(draw.number(1, 6))]
     ask = draw.one(("How many words are here: {}?", "Count the words: {}"))
     return [user(ask.format(" ".join(items))), assistant(str(len(items)))]
@@ -58,7 +79,9 @@ def shape(draw: Draw) -> Chat:
     choice = draw.number(0, 6)
     if choice == 0:
         short = draw.one((words[0], text))
-        ask = draw.one(("Write {} in capital letters.", "Upper-case: {}", "Make this upper case: {}", "Shout {}."))
+        ask = draw.one(
+            ("Write {} in capital letters.", "Upper-case: {}", "Make this upper case: {}", "Shout {}.")
+        )
         answer = short.upper()
         text = short
     elif choice == 1:
@@ -87,10 +110,21 @@ def shape(draw: Draw) -> Chat:
 def recall(draw: Draw) -> Chat:
     """Something said earlier in the conversation is asked for later."""
     name, thing, colour = draw.first_name(), draw.one(ANIMALS), draw.one(COLOURS)
-    facts = [(f"My name is {name}.", f"Hello, {name}!", ("What is my name?", "Who am I?", "Do you know my name?"), name),
-             (f"I like the colour {colour}.", "That is a nice colour.", ("Which colour do I like?", "What colour do I like?"),
-              colour),
-             (f"I have a {thing}.", "That is nice.", ("Which animal do I have?", "What animal do I have?"), thing)]
+    facts = [
+        (
+            f"My name is {name}.",
+            f"Hello, {name}!",
+            ("What is my name?", "Who am I?", "Do you know my name?"),
+            name,
+        ),
+        (
+            f"I like the colour {colour}.",
+            "That is a nice colour.",
+            ("Which colour do I like?", "What colour do I like?"),
+            colour,
+        ),
+        (f"I have a {thing}.", "That is nice.", ("Which animal do I have?", "What animal do I have?"), thing),
+    ]
     chosen = draw.random.sample(facts, draw.number(1, 3))
     chat: Chat = []
     for said, reply, _, _ in chosen:

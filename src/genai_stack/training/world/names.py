@@ -11,7 +11,19 @@ _VOWELS = "a e i o u ai ea ee ia io oa ou".split()
 _CODAS = "l n r s m t x d k nd rn st ll ck lm rt ng".split()
 _PERSON_ENDS = ["a", "o", "i", "an", "en", "el", "is", "in", "ia", "ar", "ez", "ett", "ola", "ick"]
 _PLACE_ENDS = ["ton", "ville", "ford", "port", "field", "wood", "burg", "mere", "dale", "ham", "haven", "stead"]
-_FIRM_ENDS = ["Labs", "Foods", "Motors", "Systems", "Tools", "Books", "Energy", "Bank", "Media", "Works", "Group"]
+_FIRM_ENDS = [
+    "Labs",
+    "Foods",
+    "Motors",
+    "Systems",
+    "Tools",
+    "Books",
+    "Energy",
+    "Bank",
+    "Media",
+    "Works",
+    "Group",
+]
 
 _FIRST = (
     "Anna Ben Clara David Emma Felix Grace Henry Ivy Jack Kate Leo Maria Noah Olga Paul Rosa Sam Tara Victor Wendy "
@@ -27,7 +39,9 @@ ANIMALS = (
     "cat dog horse cow sheep goat pig rabbit fox wolf bear lion tiger zebra monkey otter seal whale owl eagle parrot "
     "duck goose hen swan frog snake turtle bee ant spider mouse deer camel panda"
 ).split()
-FRUITS = "apple banana cherry grape lemon mango orange peach pear plum kiwi fig melon lime apricot berry".split()
+FRUITS = (
+    "apple banana cherry grape lemon mango orange peach pear plum kiwi fig melon lime apricot berry".split()
+)
 COLOURS = "red blue green yellow black white brown purple orange pink grey silver gold".split()
 OBJECTS = (
     "lamp chair table phone camera kettle bicycle tent clock radio printer laptop tablet backpack jacket heater fan "
@@ -115,7 +129,9 @@ class Draw:
         return f"{self.number(1, 28)} {self.one(MONTHS)}" if self.chance(0.6) else self.one(DAYS)
 
     def money(self) -> str:
-        amount = self.one([str(self.number(2, 99)), str(self.number(1, 99) * 10), str(self.number(1, 99) * 100)])
+        amount = self.one(
+            [str(self.number(2, 99)), str(self.number(1, 99) * 10), str(self.number(1, 99) * 100)]
+        )
         return f"{amount} {self.one(['dollars', 'euros', 'pounds'])}"
 
     def code(self) -> str:

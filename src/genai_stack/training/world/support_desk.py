@@ -40,19 +40,25 @@ def examples(seed: int, count: int, *, heldout: bool) -> Iterator[dict[str, Any]
         order = str(draw.number(5000, 49999) * 2 + heldout)
         message = complaint(draw, items=items, wordings=HELDOUT if heldout else WORDINGS, order=order)
         answer = reply(message.concern, message.item, message.order)
-        yield {"messages": [{"role": "user", "content": message.text}, {"role": "assistant", "content": answer}]}
+        yield {
+            "messages": [{"role": "user", "content": message.text}, {"role": "assistant", "content": answer}]
+        }
 
 
 def write(directory: Path) -> None:
     """Writes train.jsonl and heldout.jsonl, always the same bytes."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, seed, count in (("train", 21, TRAIN), ("heldout", 22, QUESTIONS)):
-        lines = [json.dumps(e, ensure_ascii=False) + "\n" for e in examples(seed, count, heldout=name == "heldout")]
+        lines = [
+            json.dumps(e, ensure_ascii=False) + "\n" for e in examples(seed, count, heldout=name == "heldout")
+        ]
         (directory / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m genai_stack.training.world.support_desk", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m genai_stack.training.world.support_desk", description=__doc__
+    )
     parser.add_argument("directory", type=Path)
     write(parser.parse_args().directory)
 

@@ -28,8 +28,16 @@ def with_system(draw: Draw, chat: Chat, *, share: float = 0.25) -> Chat:
     return [{"role": "system", "content": draw.one(SYSTEMS)}, *chat] if draw.chance(share) else chat
 
 
-_ASK = ("{p}\n\n{q}", "{p}\n{q}", "{p} {q}", "Text: {p}\nQuestion: {q}", "Read this: {p}\n\n{q}", "{q}\n\n{p}",
-        "Passage: {p}\n\nQuestion: {q}\nAnswer:", "Answer from the text.\n\n{p}\n\n{q}")
+_ASK = (
+    "{p}\n\n{q}",
+    "{p}\n{q}",
+    "{p} {q}",
+    "Text: {p}\nQuestion: {q}",
+    "Read this: {p}\n\n{q}",
+    "{q}\n\n{p}",
+    "Passage: {p}\n\nQuestion: {q}\nAnswer:",
+    "Answer from the text.\n\n{p}\n\n{q}",
+)
 
 
 def _answer(told: Record, name: str) -> str:
@@ -50,7 +58,10 @@ def question(draw: Draw) -> Chat:
     if draw.chance(0.2):
         passage = " ".join(draw.random.sample([passage, record(draw, sentences=2).passage], 2))
     first = _field(draw, told)
-    chat = [user(draw.one(_ASK).format(p=passage, q=told.question(first, draw))), assistant(_answer(told, first))]
+    chat = [
+        user(draw.one(_ASK).format(p=passage, q=told.question(first, draw))),
+        assistant(_answer(told, first)),
+    ]
     while draw.chance(0.35) and len(chat) < 6:
         name = _field(draw, told)
         chat += [user(told.question(name, draw)), assistant(_answer(told, name))]
@@ -60,15 +71,29 @@ def question(draw: Draw) -> Chat:
 def summary(draw: Draw) -> Chat:
     """One passage, told again in one sentence."""
     told = record(draw, sentences=4)
-    ask = draw.one(("Summarise: {p}", "Summarise this in one sentence.\n\n{p}", "{p}\n\nSummarise the text.",
-                    "Give a short summary.\n{p}", "{p}\nSummary:", "Summarize the following text: {p}", "TL;DR: {p}"))
-    return with_system(draw, [user(ask.format(p=told.passage)), assistant(told.kind.summaries[0].format(**told.values))])
+    ask = draw.one(
+        (
+            "Summarise: {p}",
+            "Summarise this in one sentence.\n\n{p}",
+            "{p}\n\nSummarise the text.",
+            "Give a short summary.\n{p}",
+            "{p}\nSummary:",
+            "Summarize the following text: {p}",
+            "TL;DR: {p}",
+        )
+    )
+    return with_system(draw, [user(ask.format(p=told.passage)), assistant(told.summary)])
 
 
-_LABEL = ("Which label fits? {labels}.\n\n{p}", "Classify the text as one of: {labels}.\n\n{p}",
-          "{p}\n\nAnswer with one word: {labels}.", "Labels: {labels}\nText: {p}\nLabel:",
-          "Is this {alternatives}?\n\n{p}", "{p}\nIs it {alternatives}?",
-          "What is the {what} of this text? Choose from {labels}.\n{p}")
+_LABEL = (
+    "Which label fits? {labels}.\n\n{p}",
+    "Classify the text as one of: {labels}.\n\n{p}",
+    "{p}\n\nAnswer with one word: {labels}.",
+    "Labels: {labels}\nText: {p}\nLabel:",
+    "Is this {alternatives}?\n\n{p}",
+    "{p}\nIs it {alternatives}?",
+    "What is the {what} of this text? Choose from {labels}.\n{p}",
+)
 
 
 def label(draw: Draw) -> Chat:
@@ -93,16 +118,22 @@ def label(draw: Draw) -> Chat:
     return with_system(draw, [user(ask), assistant(right)])
 
 
-_EXTRACT = ("Extract {keys} as JSON.\n\n{p}", "{p}\n\nReturn JSON with the keys {keys}.",
-            "Fill in a JSON object with {keys}.\nText: {p}", "Write {keys} from the text as JSON: {p}",
-            "{p}\nGive me {keys} as a JSON object.")
+_EXTRACT = (
+    "Extract {keys} as JSON.\n\n{p}",
+    "{p}\n\nReturn JSON with the keys {keys}.",
+    "Fill in a JSON object with {keys}.\nText: {p}",
+    "Write {keys} from the text as JSON: {p}",
+    "{p}\nGive me {keys} as a JSON object.",
+)
 
 
 def extract(draw: Draw) -> Chat:
     """Named fields of a passage as one line of JSON; a field that isn't stated is null."""
     passage, found = _found(draw)
     names = list(found)
-    keys = ", ".join(names) if draw.chance(0.5) or len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    keys = (
+        ", ".join(names) if draw.chance(0.5) or len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    )
     ask = draw.one(_EXTRACT).format(p=passage, keys=keys)
     system = {"role": "system", "content": "Answer with JSON only."}
     chat = [user(ask), assistant(json.dumps(found, ensure_ascii=False))]
@@ -120,8 +151,12 @@ def _found(draw: Draw) -> tuple[str, dict[str, str | None]]:
     return told.passage, {name: told.values[name] if name in told.stated else None for name in names}
 
 
-_FORM = ("{p}\n\nFill in: {form}", "Answer in the form {form}\n\n{p}", "{p}\nWrite it as: {form}",
-         "Text: {p}\nForm: {form}")
+_FORM = (
+    "{p}\n\nFill in: {form}",
+    "Answer in the form {form}\n\n{p}",
+    "{p}\nWrite it as: {form}",
+    "Text: {p}\nForm: {form}",
+)
 
 
 def form(draw: Draw) -> Chat:
@@ -130,7 +165,11 @@ def form(draw: Draw) -> Chat:
     kept = {name: value for name, value in found.items() if value is not None}
     if not kept:
         return question(draw)
-    left, between, right = draw.one(("", "[", "<", "#")), draw.one((" | ", ", ", " - ", "; ", " / ")), draw.one(("", "!", "."))
+    left, between, right = (
+        draw.one(("", "[", "<", "#")),
+        draw.one((" | ", ", ", " - ", "; ", " / ")),
+        draw.one(("", "!", ".")),
+    )
     left, shut = left, {"[": "]", "<": ">"}.get(left, "")
     named = draw.chance(0.3)
     shape = between.join(f"{left}{name}{shut}" for name in kept) + right
@@ -151,4 +190,17 @@ def tell(draw: Draw) -> str:
     return f"{draw.one(('Words', 'List', 'Things'))}: {', '.join(draw.some(WORDS, draw.number(3, 8)))}."
 
 
-__all__ = ["KINDS", "Chat", "Turn", "assistant", "extract", "form", "label", "question", "summary", "tell", "user", "with_system"]
+__all__ = [
+    "KINDS",
+    "Chat",
+    "Turn",
+    "assistant",
+    "extract",
+    "form",
+    "label",
+    "question",
+    "summary",
+    "tell",
+    "user",
+    "with_system",
+]
