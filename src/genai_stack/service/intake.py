@@ -30,7 +30,7 @@ async def body(exchange: Exchange, limit: int) -> bytes:
     exchange.uploading = True
     for name, value in exchange.headers:
         if name == b"content-length":
-            if int(value) > limit:
+            if len(value) > 18 or not value.isdigit() or int(value) > limit:
                 raise _too_large(limit)
         elif name == b"content-type":
             if value.lower().startswith(_FORMS):

@@ -1,8 +1,9 @@
 """A model's stream of events, passed on as bytes.
 
-Nothing is parsed on the way and no task is made per chunk. What this adds: a comment every few seconds while the
-model is silent, an error event when the stream breaks, and certainty that `[DONE]` reaches the client only when the
-model said it.
+Nothing is parsed on the way and no task is made per chunk; only where a chunk ends inside an event, that part waits
+for its rest, so that whatever is written stands between whole events. What this adds: a comment every few seconds
+while the model is silent, an error event when the stream breaks, and certainty that `[DONE]` reaches the client only
+when the model said it.
 """
 
 from __future__ import annotations
@@ -22,23 +23,21 @@ from genai_stack.service.usage import counts
 
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 KEEP_ALIVE = b": keep-alive\n\n"
+_ENDS = (b"\n\n", b"\r\n\r\n")
+_LAST = b"data: [DONE]"
 _TAIL = 4096
 _SMALL = 64
 _ERROR_BODY_MOST = 1 << 20
 
 
 class Pulse:
-    """Sends KEEP_ALIVE after each `seconds` of silence, between two events only.
-
-    `silent_since` is the loop's time since which the model is waited for, infinity while a chunk is being sent;
-    `tail` is the end of what was sent, which says whether an event is complete.
-    """
+    """Sends KEEP_ALIVE after each `seconds` of silence. `silent_since` is the loop's time since which the model is
+    waited for, infinity while an event is being sent."""
 
     def __init__(self, exchange: Exchange, seconds: float) -> None:
         self._exchange, self._seconds = exchange, seconds
         self._loop = asyncio.get_running_loop()
         self.silent_since = self._loop.time()
-        self.tail = b""
         self._beat: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(seconds, self._tick)
 
@@ -58,8 +57,7 @@ class Pulse:
             self._timer = self._loop.call_at(due, self._tick)
             return
         self._timer = self._loop.call_later(self._seconds, self._tick)
-        between_events = not self.tail or self.tail.endswith((b"\n\n", b"\r\n\r\n"))
-        if now >= due and between_events and (self._beat is None or self._beat.done()):
+        if now >= due and (self._beat is None or self._beat.done()):
             self._beat = self._loop.create_task(self._send())
 
     async def _send(self) -> None:
@@ -83,8 +81,9 @@ async def relay(
             async with upstream as stream:
                 if stream.status != 200:
                     raise refusal(stream.status, await _whole(stream))
-                await _pass_on(exchange, stream, pulse)
+                tail = await _pass_on(exchange, stream, pulse)
                 complete = True
+                exchange.prompt_tokens, exchange.completion_tokens = counts(tail)
     except ClientGone:
         raise
     except Exception as error:
@@ -98,27 +97,35 @@ async def relay(
     finally:
         pulse.stop()
     await pulse.settle()
-    exchange.prompt_tokens, exchange.completion_tokens = counts(pulse.tail)
     if problem is not None:
         await exchange.write(problems.event(problem))
     await exchange.finish()
 
 
-async def _pass_on(exchange: Exchange, stream: ReplyStream, pulse: Pulse) -> None:
-    """Raises EngineFailed when the stream ends without having said how it ended."""
+async def _pass_on(exchange: Exchange, stream: ReplyStream, pulse: Pulse) -> bytes:
+    """The end of what was sent. Raises EngineFailed when the stream ends without having said how it ended."""
     time = asyncio.get_running_loop().time
     write = exchange.write
+    tail = held = b""
     async for chunk in stream:
-        if not chunk:
-            continue
+        if held:
+            chunk, held = held + chunk, b""
+        if not chunk.endswith(_ENDS):
+            cut = max(chunk.rfind(end) + len(end) if end in chunk else 0 for end in _ENDS)
+            chunk, held = chunk[:cut], chunk[cut:]
+            if not chunk:
+                continue
         pulse.silent_since = math.inf
         if not exchange.status:
             await exchange.open_stream(stream.content_type.encode("latin-1", "replace") or EVENT_STREAM)
-        pulse.tail = chunk if len(chunk) > _SMALL else (pulse.tail + chunk)[-_TAIL:]
+        tail = chunk if len(chunk) > _SMALL else (tail + chunk)[-_TAIL:]
         await write(chunk)
         pulse.silent_since = time()
-    if not pulse.tail.rstrip().endswith(b"data: [DONE]") and b'data: {"error"' not in pulse.tail:
+    if held.rstrip() == _LAST and tail:
+        await write(_LAST + b"\n\n")
+    elif not tail.rstrip().endswith(_LAST) and b'data: {"error"' not in tail:
         raise _broken_off()
+    return tail
 
 
 def _broken_off() -> EngineFailed:

@@ -1,0 +1,249 @@
+"""The ports in memory, and a model host that fails in the ways real ones do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, cast
+
+import uvicorn
+
+from genai_stack.errors import ConditionFailed, Conflict, LimitReached, NotFound
+from genai_stack.ports import ModelVersion, Record, Reply, ReplyStream, Services
+
+CHAT, EMBED, TUNED = "base/chat-1", "embed-1", "ft:base/chat-1:mine:0a1b"
+HANG = object()
+"""In a script: silence until the client leaves."""
+
+
+class MemoryRecords:
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], Record] = {}
+        self.reads = 0
+
+    def get(self, collection: str, id: str) -> Record | None:
+        self.reads += 1
+        return self.kept.get((collection, id))
+
+    def put(
+        self, collection: str, id: str, item: Mapping[str, Any], *, if_version: int | None = None
+    ) -> Record:
+        old = self.kept.get((collection, id))
+        version = old.version if old else 0
+        if if_version not in (None, version):
+            raise ConditionFailed(f"{id} is at version {version}")
+        record = self.kept[collection, id] = Record(id, dict(item), version + 1)
+        return record
+
+    def delete(self, collection: str, id: str, *, if_version: int | None = None) -> None:
+        self.kept.pop((collection, id), None)
+
+    def query(
+        self,
+        collection: str,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int = 100,
+        descending: bool = False,
+    ) -> list[Record]:
+        found = [
+            record
+            for (where, id), record in sorted(self.kept.items())
+            if where == collection and id.startswith(prefix) and (after is None or id > after)
+        ]
+        return found[:limit]
+
+    def add(self, collection: str, id: str, amount: int, *, ceiling: int | None = None) -> int:
+        raise LimitReached("no counters in here")
+
+
+class MemoryRegistry:
+    def __init__(self) -> None:
+        self.configured = {
+            CHAT: ModelVersion(CHAT, "builtin"),
+            EMBED: ModelVersion(EMBED, "minilm", "embedding"),
+        }
+        self.tuned: dict[str, ModelVersion] = {}
+        self.reads = 0
+        self.reset()
+
+    def reset(self) -> None:
+        self.tuned = {TUNED: ModelVersion(TUNED, "job", base=CHAT, job="ftjob-0a1b", created=1_700_000_000.0)}
+
+    def register(self, version: ModelVersion) -> ModelVersion:
+        self.tuned[version.name] = version
+        return version
+
+    def get(self, name: str) -> ModelVersion:
+        self.reads += 1
+        found = self.tuned.get(name) or self.configured.get(name)
+        if found is None:
+            raise NotFound(
+                "There is no such model; GET /v1/models lists them.", code="model_not_found", param="model"
+            )
+        return found
+
+    def list(self) -> list[ModelVersion]:
+        return [*self.configured.values(), *self.tuned.values()]
+
+    def delete(self, name: str) -> None:
+        if name in self.configured:
+            raise Conflict(f"{name} is configured")
+        if self.tuned.pop(name, None) is None:
+            raise NotFound("gone", code="model_not_found")
+
+
+def sse(*events: Any, done: bool = True) -> list[Any]:
+    framed = [b"data: " + json.dumps(event).encode() + b"\n\n" for event in events]
+    return [*framed, b"data: [DONE]\n\n"] if done else framed
+
+
+def chat_events(text: str = "Hello there", *, usage: bool = False) -> list[dict[str, Any]]:
+    base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": CHAT}
+    events: list[dict[str, Any]] = [
+        {**base, "choices": [{"index": 0, "delta": {"role": "assistant"}, "finish_reason": None}]}
+    ]
+    events += [
+        {**base, "choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]}
+        for word in text.split(" ")
+    ]
+    events.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    if usage:
+        counted = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+        events.append({**base, "choices": [], "usage": counted})
+    return events
+
+
+ANSWERS: dict[str, Any] = {
+    "/v1/chat/completions": {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": CHAT,
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "Hello there"}, "finish_reason": "stop"}
+        ],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9},
+    },
+    "/v1/completions": {
+        "id": "cmpl-1",
+        "object": "text_completion",
+        "created": 1,
+        "model": CHAT,
+        "choices": [{"index": 0, "text": "Hello", "finish_reason": "stop", "logprobs": None}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
+    },
+    "/v1/embeddings": {
+        "object": "list",
+        "model": EMBED,
+        "data": [{"index": 0, "object": "embedding", "embedding": [0.5, -0.25]}],
+        "usage": {"prompt_tokens": 2, "total_tokens": 2},
+    },
+    "/v1/tokenize": {"count": 2, "max_model_len": 512, "tokens": [1, 2]},
+    "/v1/detokenize": {"prompt": "Hello"},
+}
+
+
+class _Stream:
+    def __init__(self, host: FakeHost, script: Iterable[Any]) -> None:
+        self.status, self.content_type = host.status, host.content_type
+        self._host, self._script = host, script
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for step in self._script:
+            if isinstance(step, bytes):
+                yield step
+            elif isinstance(step, Exception):
+                raise step
+            elif step is HANG:
+                await asyncio.Event().wait()
+            else:
+                await asyncio.sleep(step)
+
+
+class FakeHost:
+    """Answers from ANSWERS unless told otherwise.
+
+    `status` and `body` are the container's answer; `failure` is raised before there is one; `delay` seconds come
+    first; `script` is a stream: bytes, seconds of silence, an exception to break with, or HANG. `seen` holds every
+    call; `left` counts calls that were given up before they ended.
+    """
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+        self.reset()
+
+    def reset(self) -> None:
+        self.status = 200
+        self.content_type = "text/event-stream; charset=utf-8"
+        self.body: bytes | None = None
+        self.failure: Exception | None = None
+        self.delay = 0.0
+        self.script: Iterable[Any] = sse(*chat_events())
+        self.seen: list[tuple[str, str, bytes]] = []
+        self.undeployed: list[str] = []
+        self.left = threading.Event()
+
+    async def invoke(self, model: str, route: str, body: bytes) -> Reply:
+        self.seen.append((model, route, body))
+        try:
+            await asyncio.sleep(self.delay)
+        except asyncio.CancelledError:
+            self.left.set()
+            raise
+        if self.failure is not None:
+            raise self.failure
+        answer = self.body if self.body is not None else json.dumps(ANSWERS[route]).encode()
+        return Reply(self.status, "application/json", answer)
+
+    @asynccontextmanager
+    async def stream(self, model: str, route: str, body: bytes) -> AsyncIterator[ReplyStream]:
+        self.seen.append((model, route, body))
+        try:
+            await asyncio.sleep(self.delay)
+            if self.failure is not None:
+                raise self.failure
+            yield cast(ReplyStream, _Stream(self, self.script))
+        except (asyncio.CancelledError, GeneratorExit):
+            self.left.set()
+            raise
+
+    async def deploy(self, model: str) -> None:
+        pass
+
+    async def undeploy(self, model: str) -> None:
+        self.undeployed.append(model)
+
+    async def live(self) -> list[str]:
+        return [CHAT]
+
+    async def close(self) -> None:
+        self.closed.set()
+
+
+def services(host: FakeHost, registry: MemoryRegistry, records: MemoryRecords) -> Services:
+    nothing = cast(Any, None)
+    return Services(objects=nothing, records=records, jobs=nothing, registry=registry, models=host)
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[int]:
+    """The application under a real uvicorn on loopback; yields the port."""
+    config = uvicorn.Config(
+        app, port=0, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=2
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "uvicorn did not start"
+            thread.join(0.005)
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(10)
