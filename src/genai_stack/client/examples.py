@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +47,16 @@ def keep(data: Data, directory: Path) -> Kept:
         partial.unlink(missing_ok=True)
 
 
-def _lines(data: Data) -> Iterable[bytes]:
+def _lines(data: Data) -> Iterator[bytes]:
     if not isinstance(data, str | Path):
-        return (msgspec.json.encode(example) + b"\n" for example in data)
+        yield from (msgspec.json.encode(example) + b"\n" for example in data)
+        return
     try:
-        return Path(data).expanduser().open("rb")
+        file = Path(data).expanduser().open("rb")
     except OSError as error:
         raise InvalidData(f"{data}: {error.strerror}; give the path of a JSONL file") from None
+    with file:
+        yield from file
 
 
 def _write(path: Path, lines: Iterable[bytes]) -> str:
