@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from genai_stack.local.home import Home
+from genai_stack.local.host import LoopbackHost
 from genai_stack.local.objects import DirectoryObjects
 from genai_stack.local.queue import ProcessJobs
 from genai_stack.local.records import SqliteRecords
@@ -32,11 +33,17 @@ def _registry(root: Path) -> RecordedModels:
     return RecordedModels(_records(root))
 
 
+def _host(root: Path) -> LoopbackHost:
+    """Over a model server that only echoes (fake_hosting.py)."""
+    return LoopbackHost(Home(root), _registry(root), program="fake_hosting")
+
+
 # Each opens the adapter on what `root` holds; called again, it is another process's view of the same.
 RECORDS: Mapping[str, Callable[[Path], SqliteRecords]] = {"local": _records}
 OBJECTS: Mapping[str, Callable[[Path], DirectoryObjects]] = {"local": _objects}
 JOBS: Mapping[str, Callable[[Path], ProcessJobs]] = {"local": _jobs}
 REGISTRIES: Mapping[str, Callable[[Path], RecordedModels]] = {"local": _registry}
+HOSTS: Mapping[str, Callable[[Path], LoopbackHost]] = {"local": _host}
 
 
 def child_path() -> str:

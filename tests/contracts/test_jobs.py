@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contracts.adapters import JOBS, REGISTRIES
 
 from genai_stack.errors import NotFound, RequestError
 from genai_stack.ports import FINAL_STATES, Job, JobQueue, JobRequest, ModelVersion
+from tests.contracts.adapters import JOBS, REGISTRIES
 
 
 @pytest.fixture(params=JOBS)

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from tests.contracts.adapters import OBJECTS
 
 from genai_stack.errors import ObjectNotFound, RequestError
 from genai_stack.ports import ObjectStore
+from tests.contracts.adapters import OBJECTS
 
 ODD_KEYS = [
     "../../escape",

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.contracts.adapters import RECORDS
 
 from genai_stack.errors import ConditionFailed, LimitReached, RequestError
 from genai_stack.ports import Record, RecordStore
+from tests.contracts.adapters import RECORDS
 
 JSON = st.recursive(
     st.none()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.contracts.adapters import REGISTRIES
 
 from genai_stack.errors import Conflict, NotFound
 from genai_stack.ports import ModelRegistry, ModelVersion
+from tests.contracts.adapters import REGISTRIES
 
 TUNED = ModelVersion("ft:builtin:shop:1", "/models/1/adapter", base="builtin", job="ftjob-1")
 

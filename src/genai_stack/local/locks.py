@@ -21,9 +21,9 @@ class FileLock:
         self.fd = fd
 
     def release(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def acquire(path: Path, patience: float = PATIENCE) -> FileLock | None:

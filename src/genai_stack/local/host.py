@@ -1,0 +1,229 @@
+"""ModelHost over loopback: bytes to and from the model server of each base, adapters attached when first asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from genai_stack.errors import EngineFailed
+from genai_stack.ports import ModelRegistry, ModelVersion, Reply, ReplyStream
+
+from .home import Home
+from .servers import PROGRAM, ModelServer
+
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+KEEPALIVE_SECONDS = 4.0
+"""Below the server's own: a connection it is about to close is never reused."""
+BROKEN = (aiohttp.ClientError, OSError)
+
+
+class LoopbackHost:
+    """A request is sent once: what breaks after a server took it is EngineFailed, never a second generation.
+    Belongs to one event loop until `close`, after which it may be used again."""
+
+    def __init__(
+        self,
+        home: Home,
+        registry: ModelRegistry,
+        *,
+        program: str = PROGRAM,
+        options: Sequence[str] = (),
+        patience: float = 60.0,
+    ) -> None:
+        """`program` is the server's module, `options` more of its arguments. A request waits `patience` seconds for
+        a model that is loading."""
+        self._home, self._registry = home, registry
+        self._program, self._options, self._patience = program, options, patience
+        self._servers: dict[tuple[str, str], ModelServer] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def invoke(self, model: str, route: str, body: bytes) -> Reply:
+        async with self._answer(model, route, body) as answer:
+            chunks = [chunk async for chunk in answer]
+            return Reply(answer.status, answer.content_type, b"".join(chunks))
+
+    @asynccontextmanager
+    async def stream(self, model: str, route: str, body: bytes) -> AsyncIterator[ReplyStream]:
+        async with self._answer(model, route, body) as answer:
+            yield answer
+
+    async def deploy(self, model: str) -> None:
+        version, server = self._find(model)
+        url = await server.url(self._client())
+        try:
+            await self._attach(version, server, url)
+        except BROKEN as error:
+            server.lost(url)
+            raise _failed(server, error) from error
+
+    async def undeploy(self, model: str) -> None:
+        version, server = self._find(model)
+        if version.base is None:
+            await server.stop()
+        elif (url := await server.answering(self._client())) is not None:
+            server.attached.discard(model)
+            with suppress(*BROKEN):
+                async with self._client().delete(URL(f"{url}/adapters/{quote(model, safe='')}", encoded=True)):
+                    pass
+
+    async def live(self) -> list[str]:
+        """In the registry's order."""
+        up: set[str] = set()
+        versions = self._registry.list()
+        for server in {self._server(version) for version in versions if version.base is None}:
+            with suppress(*BROKEN):
+                if (url := await server.answering(self._client())) is not None:
+                    up |= {server.model.name, *await self._adapters(url)}
+        return [version.name for version in versions if version.name in up]
+
+    async def close(self) -> None:
+        """Ends the servers this process started."""
+        await asyncio.gather(*(server.stop() for server in self._servers.values()))
+        self._servers.clear()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+                headers={"Content-Type": "application/json"},
+                auto_decompress=False,
+            )
+        return self._session
+
+    def _find(self, model: str) -> tuple[ModelVersion, ModelServer]:
+        version = self._registry.get(model)
+        return version, self._server(self._registry.get(version.base) if version.base else version)
+
+    def _server(self, base: ModelVersion) -> ModelServer:
+        key = base.name, base.source
+        if key not in self._servers:
+            self._servers[key] = ModelServer(
+                self._home, base, program=self._program, options=self._options, patience=self._patience
+            )
+        return self._servers[key]
+
+    @asynccontextmanager
+    async def _answer(self, model: str, route: str, body: bytes) -> AsyncIterator[_Answer]:
+        version, server = self._find(model)
+        answer = await self._send(version, server, route, body)
+        try:
+            yield answer
+        finally:
+            answer.close()
+
+    async def _send(self, version: ModelVersion, server: ModelServer, route: str, body: bytes) -> _Answer:
+        """The request reaches a server once. It goes again only when nobody took it: the port refused, or the server
+        had dropped the adapter."""
+        headers = {ATTRIBUTES: f"route={route}"}
+        session = self._client()
+        refused = dropped = False
+        while True:
+            url = await server.url(session)
+            try:
+                await self._attach(version, server, url)
+                response = await session.post(url / "invocations", data=body, headers=headers)
+                if response.status != 404 or version.base is None or dropped:
+                    return _Answer(response, partial(server.lost, url))
+                said = await response.read()
+            except aiohttp.ClientConnectorError as error:
+                server.lost(url)
+                if refused:
+                    raise _failed(server, error) from error
+                refused = True
+                continue
+            except BROKEN as error:
+                server.lost(url)
+                raise _failed(server, error) from error
+            if _code(said) != "model_not_found":
+                return _Answer(response, lambda: None, said)
+            dropped = True
+            server.attached.discard(version.name)
+
+    async def _attach(self, version: ModelVersion, server: ModelServer, url: URL) -> None:
+        """Raises EngineFailed when the server can't load the adapter, and what aiohttp raises."""
+        if version.base is None or version.name in server.attached:
+            return
+        async with server.attaching:
+            if version.name in server.attached:
+                return
+            adapter = msgspec.json.encode({"name": version.name, "src": version.source})
+            async with self._client().post(url / "adapters", data=adapter) as answer:
+                said = await answer.read()
+            if answer.status >= 400:
+                raise EngineFailed(f"the adapter {version.name!r} can't be loaded: {_message(said)}")
+            server.attached.add(version.name)
+
+    async def _adapters(self, url: URL) -> list[str]:
+        async with self._client().get(url / "adapters") as answer:
+            return [adapter["id"] for adapter in msgspec.json.decode(await answer.read())["data"]]
+
+
+class _Answer:
+    """A ReplyStream. Closing it before its end closes the connection, and that cancels the generation."""
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, broke: Callable[[], None], body: bytes | None = None
+    ) -> None:
+        """`broke` is called when the answer breaks off; `body` is what was read of it already, the whole."""
+        self.status = response.status
+        self.content_type = response.headers.get("Content-Type", "application/json")
+        self._response, self._broke, self._body = response, broke, body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._body is not None:
+            yield self._body
+            return
+        read = self._response.content.readany
+        while True:
+            try:
+                chunk = await read()
+            except BROKEN as error:
+                self._broke()
+                message = "the model server broke off in the middle of its answer; try again"
+                raise EngineFailed(message) from error
+            if not chunk:
+                return
+            yield chunk
+
+    def close(self) -> None:
+        self._response.close()
+
+
+def _failed(server: ModelServer, error: BaseException) -> EngineFailed:
+    return EngineFailed(f"the model server of {server.model.name!r} doesn't answer ({error}); try again")
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+    code: str | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error
+
+
+def _code(body: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(body, type=_ErrorBody).error.code
+    except msgspec.DecodeError:
+        return None
+
+
+def _message(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_ErrorBody).error.message
+    except msgspec.DecodeError:
+        return body[:200].decode(errors="replace")

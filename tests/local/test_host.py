@@ -1,0 +1,270 @@
+"""The local model host and its server processes: shared, restarted, joined, and never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genai_stack.errors import EngineFailed, NotDeployedError
+from genai_stack.local.home import Home
+from genai_stack.local.host import LoopbackHost
+from genai_stack.local.records import SqliteRecords
+from genai_stack.local.registry import RecordedModels
+from genai_stack.ports import ModelVersion
+
+CHAT = "/v1/chat/completions"
+TUNED = "ft:builtin:a/b:1"
+MODELS = [
+    ModelVersion("builtin", "builtin"),
+    ModelVersion("slow", "slow:0.6"),
+    ModelVersion("broken", "broken"),
+    ModelVersion("mute", "mute"),
+    ModelVersion(TUNED, "/models/1", base="builtin"),
+    ModelVersion("bad", "/bad", base="builtin"),
+]
+Make = Callable[..., LoopbackHost]
+OWNER = """
+import asyncio, sys
+from pathlib import Path
+from genai_stack.local.home import Home
+from genai_stack.local.host import LoopbackHost
+from genai_stack.local.records import SqliteRecords
+from genai_stack.local.registry import RecordedModels
+async def main():
+    home = Home(Path(sys.argv[1]))
+    host = LoopbackHost(home, RecordedModels(SqliteRecords(home.records)), program="fake_hosting")
+    await host.deploy("builtin")
+    print("up", flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    """Hosts of one home, each as another process would see it."""
+    made: list[LoopbackHost] = []
+
+    def host(patience: float = 10.0) -> LoopbackHost:
+        home = Home(tmp_path)
+        registry = RecordedModels(SqliteRecords(home.records), MODELS)
+        made.append(LoopbackHost(home, registry, program="fake_hosting", patience=patience))
+        return made[-1]
+
+    yield host
+    for each in made:
+        await each.close()
+
+
+def ask(model: str = "builtin", **more: Any) -> bytes:
+    return json.dumps({"model": model, **more}).encode()
+
+
+def notes(home: Path, what: str) -> list[int]:
+    path = home / "notes"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [int(line.split()[1]) for line in lines if line.split()[0] == what]
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+def dead(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+async def test_concurrent_first_requests_start_one(make: Make, tmp_path: Path) -> None:
+    host = make()
+    replies = await asyncio.gather(*(host.invoke("builtin", CHAT, ask()) for _ in range(20)))
+    assert {reply.status for reply in replies} == {200}
+    assert len(notes(tmp_path, "start")) == 1
+
+
+async def test_an_adapter_is_attached_once_for_many(make: Make, tmp_path: Path) -> None:
+    host = make()
+    replies = await asyncio.gather(*(host.invoke(TUNED, CHAT, ask(TUNED)) for _ in range(20)))
+    assert {json.loads(reply.body)["adapter"] for reply in replies} == {"/models/1"}
+    assert len(notes(tmp_path, "attach")) == 1
+
+
+async def test_an_evicted_adapter_is_attached_again(make: Make, tmp_path: Path) -> None:
+    host = make()
+    await host.invoke(TUNED, CHAT, ask(TUNED, fake="evict"))
+    assert (await host.invoke(TUNED, CHAT, ask(TUNED))).status == 200
+    await host.invoke(TUNED, CHAT, ask(TUNED, fake="evict"))
+    async with host.stream(TUNED, CHAT, ask(TUNED, stream=True)) as answer:
+        assert answer.status == 200
+        assert b"".join([chunk async for chunk in answer]).endswith(b"data: [DONE]\n\n")
+    assert len(notes(tmp_path, "attach")) == 3
+
+
+async def test_another_404_is_passed_on(make: Make) -> None:
+    host = make()
+    reply = await host.invoke(TUNED, CHAT, ask(TUNED, fake="missing"))
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (404, "not_found")
+    reply = await host.invoke(TUNED, CHAT, ask("someone-else"))
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (404, "model_not_found")
+
+
+async def test_an_adapter_that_cannot_be_loaded(make: Make) -> None:
+    with pytest.raises(EngineFailed, match="fake invalid_model"):
+        await make().invoke("bad", CHAT, ask("bad"))
+
+
+async def test_a_killed_server_is_restarted_with_its_adapters(make: Make, tmp_path: Path) -> None:
+    host = make()
+    await host.invoke(TUNED, CHAT, ask(TUNED))
+    for _ in range(3):
+        os.kill(notes(tmp_path, "start")[-1], signal.SIGKILL)
+        replies = await asyncio.gather(
+            *(host.invoke(TUNED, CHAT, ask(TUNED)) for _ in range(5)), return_exceptions=True
+        )
+        assert any(not isinstance(r, BaseException) for r in replies) or all(
+            isinstance(r, EngineFailed) for r in replies
+        )
+        assert (await host.invoke(TUNED, CHAT, ask(TUNED))).status == 200
+    assert len(notes(tmp_path, "start")) == 4
+
+
+async def test_a_request_is_never_sent_twice(make: Make, tmp_path: Path) -> None:
+    host = make()
+    await host.deploy("builtin")
+    for fake in ("hang up", "die"):
+        before = len(notes(tmp_path, "request"))
+        with pytest.raises(EngineFailed):
+            await host.invoke("builtin", CHAT, ask(fake=fake))
+        assert len(notes(tmp_path, "request")) == before + 1
+
+
+async def test_a_loading_model_keeps_requests_waiting_up_to_a_limit(make: Make, tmp_path: Path) -> None:
+    impatient = make(patience=0.1)
+    with pytest.raises(NotDeployedError) as caught:
+        await impatient.invoke("slow", CHAT, ask("slow"))
+    assert (caught.value.status, caught.value.code) == (503, "model_loading")
+    assert caught.value.retry_after
+    assert (await make().invoke("slow", CHAT, ask("slow"))).status == 200  # joined while it loads
+    await eventually(lambda: len(impatient._servers) == 1)
+    assert (await impatient.invoke("slow", CHAT, ask("slow"))).status == 200
+    assert len(notes(tmp_path, "start")) == 1
+
+
+@pytest.mark.parametrize(("name", "why"), [("broken", "another shape"), ("mute", "config.json")])
+async def test_a_model_that_does_not_come_up(make: Make, tmp_path: Path, name: str, why: str) -> None:
+    host = make()
+    for _ in range(3):
+        with pytest.raises(EngineFailed, match=why):
+            await host.invoke(name, CHAT, ask(name))
+    assert len(notes(tmp_path, "start")) == 1
+    assert (await host.invoke("builtin", CHAT, ask())).status == 200
+
+
+async def test_a_client_that_leaves_before_the_model_is_up(make: Make, tmp_path: Path) -> None:
+    host = make()
+    first = asyncio.create_task(host.invoke("slow", CHAT, ask("slow")))
+    await asyncio.sleep(0.1)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert (await host.invoke("slow", CHAT, ask("slow"))).status == 200
+    assert len(notes(tmp_path, "start")) == 1
+
+
+async def test_leaving_a_stream_cancels_it(make: Make, tmp_path: Path) -> None:
+    host = make()
+    async with host.stream("builtin", CHAT, ask(stream=True, chunks=1000, pause=0.01)) as answer:
+        async for _ in answer:
+            break
+    await eventually(lambda: len(notes(tmp_path, "cancelled")) == 1)
+
+    async def read() -> None:
+        async with host.stream("builtin", CHAT, ask(stream=True, chunks=1000, pause=0.01)) as answer:
+            async for _ in answer:
+                pass
+
+    task = asyncio.create_task(read())
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await eventually(lambda: len(notes(tmp_path, "cancelled")) == 2)
+    waiting = asyncio.create_task(host.invoke("builtin", CHAT, ask(stream=True, chunks=1000, pause=0.01)))
+    await asyncio.sleep(0.1)
+    waiting.cancel()
+    await eventually(lambda: len(notes(tmp_path, "cancelled")) == 3)
+
+
+async def test_connections_are_kept(make: Make) -> None:
+    host = make()
+    for _ in range(3):
+        async with host.stream("builtin", CHAT, ask(stream=True)) as answer:
+            assert [chunk async for chunk in answer]
+        await host.invoke("builtin", CHAT, ask())
+    connector = host._client().connector
+    assert connector is not None
+    assert sum(len(held) for held in connector._conns.values()) == 1
+
+
+async def test_a_second_host_joins_and_takes_over(make: Make, tmp_path: Path) -> None:
+    owner, guest = make(), make()
+    await owner.deploy("builtin")
+    assert await guest.live() == ["builtin"]
+    assert (await guest.invoke(TUNED, CHAT, ask(TUNED))).status == 200
+    await guest.undeploy("builtin")  # not the guest's to end
+    assert await owner.live() == ["builtin", TUNED]
+    assert len(notes(tmp_path, "start")) == 1
+    await guest.invoke("builtin", CHAT, ask())
+    os.kill(notes(tmp_path, "start")[0], signal.SIGKILL)
+    await eventually(lambda: dead(notes(tmp_path, "start")[0]))
+    await asyncio.sleep(0.1)  # its last thread, and with it its sockets
+    assert (await guest.invoke(TUNED, CHAT, ask(TUNED))).status == 200
+    assert (await owner.invoke(TUNED, CHAT, ask(TUNED))).status == 200
+    assert len(notes(tmp_path, "start")) == 2
+
+
+async def test_the_owner_ends_and_the_guest_goes_on(make: Make, tmp_path: Path) -> None:
+    owner, guest = make(), make()
+    await owner.deploy("builtin")
+    await guest.invoke("builtin", CHAT, ask())
+    await owner.close()
+    assert (await guest.invoke("builtin", CHAT, ask())).status == 200
+    assert len(notes(tmp_path, "start")) == 2
+    assert notes(tmp_path, "end") == notes(tmp_path, "start")[:1]
+
+
+async def test_a_killed_owner_leaves_no_server(make: Make, tmp_path: Path) -> None:
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", OWNER, str(tmp_path), stdout=subprocess.PIPE
+    )
+    assert owner.stdout
+    await owner.stdout.readline()
+    server = notes(tmp_path, "start")[0]
+    owner.kill()
+    await owner.wait()
+    await eventually(lambda: dead(server))
+    assert (await make().invoke("builtin", CHAT, ask())).status == 200
+    assert len(notes(tmp_path, "start")) == 2
+
+
+async def test_close_while_a_model_loads(make: Make, tmp_path: Path) -> None:
+    host = make()
+    request = asyncio.create_task(host.invoke("slow", CHAT, ask("slow")))
+    await eventually(lambda: bool(notes(tmp_path, "start")))
+    await host.close()
+    with pytest.raises((asyncio.CancelledError, EngineFailed)):
+        await request
+    await eventually(lambda: dead(notes(tmp_path, "start")[0]))
