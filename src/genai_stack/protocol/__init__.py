@@ -3,9 +3,9 @@
 `decode(ChatRequest, body)` is the one way in; `problems` is how a failure goes out.
 """
 
-from genai_stack.protocol import problems
-from genai_stack.protocol.decoding import decode
-from genai_stack.protocol.messages import (
+from . import problems
+from .decoding import decode
+from .messages import (
     AssistantMessage,
     JsonObject,
     JsonSchema,
@@ -16,7 +16,7 @@ from genai_stack.protocol.messages import (
     for_template,
     text_of,
 )
-from genai_stack.protocol.requests import (
+from .requests import (
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from genai_stack.errors import RequestError
-from genai_stack.protocol.requests import (
+from ..errors import RequestError
+from .requests import (
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,
@@ -20,7 +20,7 @@ from genai_stack.protocol.requests import (
     Request,
     TokenizeRequest,
 )
-from genai_stack.protocol.rules import RULES
+from .rules import RULES
 
 R = TypeVar("R", bound=Request)
 

@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from genai_stack.errors import GenAIStackError
+from ..errors import GenAIStackError
 
 DONE = b"data: [DONE]\n\n"
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, cast
 
 from msgspec import Meta, Struct
 
-from genai_stack.protocol.messages import Message, ResponseFormat, Tool, ToolChoice
+from .messages import Message, ResponseFormat, Tool, ToolChoice
 
 INT32 = 2**31 - 1
 INT64 = 2**63 - 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from genai_stack.errors import RequestError
-from genai_stack.protocol.messages import AssistantMessage, JsonSchema, Message, NamedTool, Tool
-from genai_stack.protocol.requests import (
+from ..errors import RequestError
+from .messages import AssistantMessage, JsonSchema, Message, NamedTool, Tool
+from .requests import (
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,

@@ -16,15 +16,15 @@ from typing import Any
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from genai_stack.config import StackConfig
-from genai_stack.errors import GenAIStackError, MethodNotAllowed, NotFound
-from genai_stack.ports import Services
-from genai_stack.service import health, intake, log, models, openapi
-from genai_stack.service.catalogue import Catalogue
-from genai_stack.service.exchange import CLIENT_GONE, ClientGone, Exchange, Handler
-from genai_stack.service.inference import ROUTES, forward
-from genai_stack.service.keys import ApiKeys
-from genai_stack.service.metrics import CONTENT_TYPE, Metrics
+from ..config import StackConfig
+from ..errors import GenAIStackError, MethodNotAllowed, NotFound
+from ..ports import Services
+from . import health, intake, log, models, openapi
+from .catalogue import Catalogue
+from .exchange import CLIENT_GONE, ClientGone, Exchange, Handler
+from .inference import ROUTES, forward
+from .keys import ApiKeys
+from .metrics import CONTENT_TYPE, Metrics
 
 KEEP_ALIVE_SECONDS = 10.0
 _EXCHANGE = "genai_stack.exchange"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from genai_stack.errors import RequestError
-from genai_stack.ports import ModelRegistry, ModelVersion
+from ..errors import RequestError
+from ..ports import ModelRegistry, ModelVersion
 
 CACHE_SECONDS = 2.0
 """How long a model that another process deleted may still be found. A missing one is never remembered."""

@@ -15,8 +15,8 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from genai_stack.errors import GenAIStackError, TooLarge
-from genai_stack.protocol import problems
+from ..errors import GenAIStackError, TooLarge
+from ..protocol import problems
 
 Handler = Callable[["Exchange"], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]

@@ -7,13 +7,13 @@ import time
 
 import msgspec
 
-from genai_stack.config import StackConfig
-from genai_stack.errors import GenAIStackError, NotDeployedError
-from genai_stack.ports import ModelHost
-from genai_stack.protocol.replies import Health
-from genai_stack.service import log
-from genai_stack.service.exchange import Exchange, Handler
-from genai_stack.service.upstream import refusal
+from ..config import StackConfig
+from ..errors import GenAIStackError, NotDeployedError
+from ..ports import ModelHost
+from ..protocol.replies import Health
+from . import log
+from .exchange import Exchange, Handler
+from .upstream import refusal
 
 READY_SECONDS = 5.0
 """How long a successful probe counts, so that asking without a key costs no more than a token per that time."""

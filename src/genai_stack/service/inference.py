@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from genai_stack.ports import ModelHost
-from genai_stack.protocol import (
+from ..ports import ModelHost
+from ..protocol import (
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,
@@ -13,12 +13,12 @@ from genai_stack.protocol import (
     TokenizeRequest,
     decode,
 )
-from genai_stack.service import intake
-from genai_stack.service.catalogue import Catalogue
-from genai_stack.service.exchange import Exchange, Handler, UntilGone
-from genai_stack.service.streaming import relay
-from genai_stack.service.upstream import refusal
-from genai_stack.service.usage import counts
+from . import intake
+from .catalogue import Catalogue
+from .exchange import Exchange, Handler, UntilGone
+from .streaming import relay
+from .upstream import refusal
+from .usage import counts
 
 ROUTES: dict[str, tuple[type[Any], str | None]] = {
     "/v1/chat/completions": (ChatRequest, "chat"),

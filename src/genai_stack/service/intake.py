@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from genai_stack.errors import RequestError, TooLarge, Unauthorized
-from genai_stack.service.exchange import ClientGone, Exchange
+from ..errors import RequestError, TooLarge, Unauthorized
+from .exchange import ClientGone, Exchange
 
 _FORMS = (b"multipart/", b"application/x-www-form-urlencoded")
 

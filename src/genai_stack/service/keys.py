@@ -15,8 +15,8 @@ import time
 
 import msgspec
 
-from genai_stack.errors import NotFound, Unauthorized
-from genai_stack.ports import Record, RecordStore
+from ..errors import NotFound, Unauthorized
+from ..ports import Record, RecordStore
 
 COLLECTION = "keys"
 CACHE_SECONDS = 5.0

@@ -12,7 +12,7 @@ import traceback
 
 import msgspec
 
-from genai_stack.service.exchange import Exchange
+from .exchange import Exchange
 
 logger = logging.getLogger("genai_stack.service")
 _encode = msgspec.json.Encoder().encode

@@ -6,11 +6,11 @@ from contextlib import suppress
 
 import msgspec
 
-from genai_stack.errors import Conflict, NotFound
-from genai_stack.ports import ModelHost, ModelVersion
-from genai_stack.protocol.replies import ModelCard, ModelDeleted, ModelList
-from genai_stack.service.catalogue import Catalogue
-from genai_stack.service.exchange import Exchange, Handler
+from ..errors import Conflict, NotFound
+from ..ports import ModelHost, ModelVersion
+from ..protocol.replies import ModelCard, ModelDeleted, ModelList
+from .catalogue import Catalogue
+from .exchange import Exchange, Handler
 
 
 def listed(catalogue: Catalogue) -> Handler:

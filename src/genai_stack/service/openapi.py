@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from genai_stack.protocol import replies, requests
-from genai_stack.service.exchange import Exchange
+from ..protocol import replies, requests
+from .exchange import Exchange
 
 _POSTS: dict[str, tuple[str, type[Any], type[Any], type[Any] | None]] = {
     "/v1/chat/completions": (

@@ -13,13 +13,13 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
-from genai_stack.errors import EngineFailed, GenAIStackError
-from genai_stack.ports import ReplyStream
-from genai_stack.protocol import problems
-from genai_stack.service import log
-from genai_stack.service.exchange import ClientGone, Exchange, UntilGone
-from genai_stack.service.upstream import refusal
-from genai_stack.service.usage import counts
+from ..errors import EngineFailed, GenAIStackError
+from ..ports import ReplyStream
+from ..protocol import problems
+from . import log
+from .exchange import ClientGone, Exchange, UntilGone
+from .upstream import refusal
+from .usage import counts
 
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 KEEP_ALIVE = b": keep-alive\n\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from genai_stack.errors import EngineFailed, GenAIStackError, Overloaded
+from ..errors import EngineFailed, GenAIStackError, Overloaded
 
 
 class _Error(msgspec.Struct):
