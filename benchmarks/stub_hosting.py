@@ -1,14 +1,17 @@
 """A model server that costs next to nothing: canned OpenAI JSON, or `chunks` SSE events, at once.
 
-It stands where `genai_stack.hosting` stands, so that what is measured is the path in front of it.
-    python -m benchmarks.stub_server PORT CHUNKS
+It is started as `genai_stack.hosting` is, so that what is measured is the path in front of it. SOURCE is how many
+events a stream has: `python -m benchmarks.stub_hosting 200 --port 0 --announce`.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
+import os
 import sys
+import threading
 
 USAGE = {"prompt_tokens": 12, "completion_tokens": 16, "total_tokens": 28}
 ENVELOPE = {"id": "chatcmpl-stub", "created": 0, "model": "builtin"}
@@ -40,6 +43,9 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chu
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             length = next((int(v) for k, _, v in (h.partition(b":") for h in head.split(b"\r\n")) if k == b"content-length"), 0)
             body = await reader.readexactly(length)
+            if head.startswith(b"get /ping"):
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                continue
             if b'"stream":true' in body.replace(b" ", b""):
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
                 for event in stream:
@@ -54,10 +60,14 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chu
         writer.close()
 
 
-async def main(port: int, chunks: int) -> None:
-    server = await asyncio.start_server(lambda r, w: answer(r, w, chunks), "127.0.0.1", port)
+async def main(chunks: int) -> None:
+    server = await asyncio.start_server(lambda r, w: answer(r, w, chunks), "127.0.0.1", 0)
+    print(json.dumps({"port": server.sockets[0].getsockname()[1], "pid": os.getpid()}), flush=True)
+    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("chunks", type=int)
+    asyncio.run(main(parser.parse_known_args()[0].chunks))
