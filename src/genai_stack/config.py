@@ -35,7 +35,7 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[local]`: the model servers on this machine. Each limit holds per model."""
 
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Threads a model's engine computes on; 0 takes every core this process may use."""
+    """Threads a model's engine computes on; 0 lets the model's size decide."""
     precision: Literal["int8", "f32"] = "int8"
     """`int8` is fast; `f32` computes as the training program does, for exact comparisons."""
     kv_cache_mb: Count = 512
@@ -44,6 +44,8 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sequences that share one batch."""
     max_waiting: Annotated[int, msgspec.Meta(ge=0)] = 256
     """Requests that wait for a place in the batch; one more gets 429."""
+    max_adapters: Count = 4
+    """Adapters a base model's server keeps loaded; the one used least lately makes room for another."""
 
 
 class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ from .jobs import jobs
 from .keys import keys
 from .models import models
 from .quickstart import quickstart
+from .serve import serve
 from .train import train
 from .up import up
 
@@ -25,5 +26,5 @@ def root() -> None:
     """
 
 
-for command in (up, train, chat, models, keys, jobs, quickstart, completion):
+for command in (up, train, chat, models, keys, jobs, serve, quickstart, completion):
     root.add_command(command)

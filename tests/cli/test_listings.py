@@ -1,0 +1,131 @@
+"""Listings: columns for a person, JSON for a machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genai_stack import wiring
+from genai_stack.cli.run import run
+from genai_stack.ports import ModelVersion, Services
+from tests.client.fakes import make_services
+
+CHAT = '{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}\n'
+
+
+@pytest.fixture
+def services(home: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
+    made = make_services(home)
+    monkeypatch.setattr(wiring, "local_services", lambda *_: made)
+    return made
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    path = tmp_path / "letters.jsonl"
+    path.write_text(CHAT)
+    return str(path)
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    capsys.readouterr()
+    assert run(arguments) == code
+    return capsys.readouterr().out
+
+
+def machine(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    return json.loads(told(capsys, *arguments, "--json"))
+
+
+def test_keys_are_made_listed_and_revoked(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
+    assert machine(capsys, "keys", "list") == []
+    made = machine(capsys, "keys", "create", "ci")
+    (listed,) = machine(capsys, "keys", "list")
+    assert listed["id"] == made["id"]
+    assert made["key"] not in told(capsys, "keys", "list", "--json")
+    plain = told(capsys, "keys", "create", "two words").strip()
+    assert plain.startswith("sk-gs-")
+    assert "two words" in told(capsys, "keys", "list")
+    told(capsys, "keys", "revoke", made["id"])
+    assert [key["name"] for key in machine(capsys, "keys", "list")] == ["two words"]
+
+
+def test_the_stack_s_own_key_is_kept(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = told(capsys, "keys", "show").strip()
+    assert machine(capsys, "keys", "show") == {"key": key}
+    assert (home / "key").read_text().strip() == key
+    assert (home / "key").stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("GENAI_STACK_API_KEY", "sk-mine")
+    assert told(capsys, "keys", "show") == "sk-mine\n"
+
+
+def test_models_are_listed_shown_and_deleted(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
+    services.registry.register(ModelVersion("ft:builtin:x:1", "/x", base="builtin", created=1.0))
+    names = [model["name"] for model in machine(capsys, "models", "list")]
+    assert names == ["builtin", "all-minilm-l6-v2", "ft:builtin:x:1"]
+    lines = told(capsys, "models", "list").splitlines()
+    assert lines[0].split() == ["name", "task", "base", "created", "source"]
+    assert len(lines) == 4
+    assert machine(capsys, "models", "show", "ft:builtin:x:1")["base"] == "builtin"
+    assert "source   /x" in told(capsys, "models", "show", "ft:builtin:x:1")
+    services.models.up.append("ft:builtin:x:1")  # type: ignore[attr-defined]
+    told(capsys, "models", "delete", "ft:builtin:x:1")
+    assert services.models.up == []  # type: ignore[attr-defined]
+    told(capsys, "models", "show", "ft:builtin:x:1", code=1)
+
+
+def test_a_training_run_from_start_to_end(
+    services: Services, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "no jobs" in (run(["jobs", "list"]), capsys.readouterr().err)[1]
+    assert run(["train", data, "--epochs", "1"]) == 0
+    out, err = capsys.readouterr()
+    (job,) = machine(capsys, "jobs", "list")
+    assert (job["state"], job["spec"]["hyperparameters"]["epochs"]) == ("succeeded", 1.0)
+    assert out == f"{job['model']} is ready; try: genai-stack chat --model {job['model']} 'a question'\n"
+    assert f"job {job['id']}" in err
+    assert "2/2" in err
+    shown = told(capsys, "jobs", "show", job["id"])
+    assert "step     2 of 2" in shown
+    assert "loss     1.0000" in shown
+    assert machine(capsys, "jobs", "show", job["id"])["model"] == job["model"]
+    assert told(capsys, "jobs", "logs", job["id"]) == "printed\n"
+    assert "1 example is [cut]" in told(capsys, "jobs", "events", job["id"], "--follow")
+    events = told(capsys, "jobs", "events", job["id"], "--json").splitlines()
+    assert json.loads(events[0])["total_steps"] == 2
+    assert job["model"] in told(capsys, "jobs", "list")
+
+
+def test_training_can_be_left_to_itself(
+    services: Services, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    id = told(capsys, "train", data, "--detach").strip()
+    assert id.startswith("ftjob-")
+    assert machine(capsys, "train", data, "--detach")["id"] == id
+    assert told(capsys, "jobs", "cancel", id) == f"{id} cancelled\n"
+    assert machine(capsys, "jobs", "cancel", id)["state"] == "cancelled"
+
+
+def test_training_that_fails_is_1(services: Services, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    services.jobs.script = ("failed",)  # type: ignore[attr-defined]
+    assert run(["train", data]) == 1
+    assert "failed: it broke; see: genai-stack jobs logs ftjob-" in capsys.readouterr().err
+
+
+def test_interrupting_train_leaves_the_job_running(
+    services: Services, data: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genai_stack.client.jobs import TrainingJob
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingJob, "wait", interrupted)
+    assert run(["train", data]) == 1
+    assert "left ftjob-" in capsys.readouterr().err
+    assert machine(capsys, "jobs", "list")[0]["state"] != "cancelled"
