@@ -51,9 +51,7 @@ class GenAIStackError(Exception):
 
     def body(self) -> dict[str, dict[str, str | None]]:
         """OpenAI's error body, all four keys present."""
-        return {
-            "error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        }
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
 class ConfigError(GenAIStackError):

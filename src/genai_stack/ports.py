@@ -7,6 +7,7 @@ threads); `ModelHost`, which carries every request, is asynchronous.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
@@ -58,7 +59,9 @@ class RecordStore(Protocol):
     """JSON records in collections, keyed by id. A write is durable once it returns."""
 
     def get(self, collection: str, id: str) -> Record | None: ...
-    def put(self, collection: str, id: str, item: Mapping[str, Any], *, if_version: int | None = None) -> Record:
+    def put(
+        self, collection: str, id: str, item: Mapping[str, Any], *, if_version: int | None = None
+    ) -> Record:
         """`if_version` 0 creates only, n replaces version n only, None writes whatever is there.
         Raises ConditionFailed."""
 
@@ -119,10 +122,10 @@ class JobQueue(Protocol):
     def cancel(self, id: str) -> Job:
         """Stops the work, the whole process group of it; final, and nothing happens to a job that has ended."""
 
-    def events(self, id: str, *, after: int = 0) -> list[dict[str, Any]]:
+    def events(self, id: str, *, after: int = 0) -> builtins.list[dict[str, Any]]:
         """The events a job has written so far (`events.jsonl`), from index `after` on."""
 
-    def metrics(self, id: str, *, after: int = 0) -> list[dict[str, Any]]:
+    def metrics(self, id: str, *, after: int = 0) -> builtins.list[dict[str, Any]]:
         """The metrics a job has written so far (`metrics.jsonl`), from index `after` on."""
 
     def log(self, id: str) -> str:

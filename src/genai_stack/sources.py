@@ -58,7 +58,9 @@ def _download(source: str) -> Path:
     try:
         return Path(snapshot_download(match["repo"], **options))
     except Exception as error:  # the hub's errors share no root: transport, repository, revision, offline mode
-        raise InvalidModel(f"can't fetch {source}: {error}; check the name, the revision and the network") from error
+        raise InvalidModel(
+            f"can't fetch {source}: {error}; check the name, the revision and the network"
+        ) from error
 
 
 def _minilm() -> Path:
