@@ -23,10 +23,14 @@ def local_services(home: Path, config: StackConfig | None = None) -> Services:
     records = SqliteRecords(place.records)
     configured = [ModelVersion(model.name, model.source, model.task) for model in config.models]
     registry = RecordedModels(records, configured)
+    options = [
+        f"--{field.replace('_', '-')}={getattr(config.local, field)}"
+        for field in config.local.__struct_fields__
+    ]
     return Services(
         objects=DirectoryObjects(place.objects),
         records=records,
         jobs=ProcessJobs(place),
         registry=registry,
-        models=LoopbackHost(place, registry),
+        models=LoopbackHost(place, registry, options=options),
     )

@@ -1,5 +1,8 @@
-"""A model server without a model: the contract of `genai_stack.hosting` over an echo. What goes wrong is said in the
-source (`slow:SECONDS`, `broken`, `mute`) or in a request. Runs as `python -m fake_hosting SOURCE --name N …`."""
+"""A model server without a model: the contract of `genai_stack.hosting` over an echo.
+
+What goes wrong is said in the source (`slow:SECONDS`, `broken`, `mute`, `refused`) or in a request. Runs as
+`python -m fake_hosting SOURCE --name N …`.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,8 @@ async def add(request: web.Request) -> web.Response:
     body = await request.json()
     if body["src"] == "/bad":
         return problem(400, "invalid_model")
-    adapters[body["name"]] = body["src"]
+    if adapters.setdefault(body["name"], body["src"]) != body["src"]:
+        return problem(409, "conflict")
     note("attach")
     return web.json_response({"name": body["name"]})
 
@@ -55,7 +59,9 @@ async def remove(request: web.Request) -> web.Response:
 
 
 async def index(request: web.Request) -> web.Response:
-    return web.json_response({"data": [{"id": name} for name in adapters]})
+    return web.json_response(
+        {"adapters": [{"name": name, "src": src, "loaded": True} for name, src in adapters.items()]}
+    )
 
 
 async def invocations(request: web.Request) -> web.StreamResponse:
@@ -112,6 +118,9 @@ async def main() -> None:
     site = web.TCPSite(runner, "127.0.0.1", given.port)
     await site.start()
     note("start")
+    if given.source == "refused":
+        print(json.dumps({"error": {"message": "pickled weights"}}), flush=True)
+        sys.exit(2)
     if given.source == "mute":
         print("no such file: config.json", file=sys.stderr)
         sys.exit(1)

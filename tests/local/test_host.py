@@ -29,6 +29,7 @@ MODELS = [
     ModelVersion("slow", "slow:0.6"),
     ModelVersion("broken", "broken"),
     ModelVersion("mute", "mute"),
+    ModelVersion("refused", "refused"),
     ModelVersion(TUNED, "/models/1", base="builtin"),
     ModelVersion("bad", "/bad", base="builtin"),
 ]
@@ -115,6 +116,15 @@ async def test_an_evicted_adapter_is_attached_again(make: Make, tmp_path: Path) 
     assert len(notes(tmp_path, "attach")) == 3
 
 
+async def test_another_adapter_under_an_old_name(make: Make, tmp_path: Path) -> None:
+    host, registry = make(), RecordedModels(SqliteRecords(tmp_path / "records.sqlite"), MODELS)
+    for source in ("/models/x", "/models/y", "/models/x"):
+        registry.register(ModelVersion("again", source, base="builtin"))
+        reply = await host.invoke("again", CHAT, ask("again"))
+        assert json.loads(reply.body)["adapter"] == source
+        registry.delete("again")
+
+
 async def test_another_404_is_passed_on(make: Make) -> None:
     host = make()
     reply = await host.invoke(TUNED, CHAT, ask(TUNED, fake="missing"))
@@ -165,7 +175,9 @@ async def test_a_loading_model_keeps_requests_waiting_up_to_a_limit(make: Make, 
     assert len(notes(tmp_path, "start")) == 1
 
 
-@pytest.mark.parametrize(("name", "why"), [("broken", "another shape"), ("mute", "config.json")])
+@pytest.mark.parametrize(
+    ("name", "why"), [("broken", "another shape"), ("mute", "config.json"), ("refused", "pickled")]
+)
 async def test_a_model_that_does_not_come_up(make: Make, tmp_path: Path, name: str, why: str) -> None:
     host = make()
     for _ in range(3):

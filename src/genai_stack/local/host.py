@@ -68,10 +68,9 @@ class LoopbackHost:
         if version.base is None:
             await server.stop()
         elif (url := await server.answering(self._client())) is not None:
-            server.attached.discard(model)
+            server.attached.pop(model, None)
             with suppress(*BROKEN):
-                async with self._client().delete(URL(f"{url}/adapters/{quote(model, safe='')}", encoded=True)):
-                    pass
+                await self._detach(model, url)
 
     async def live(self) -> list[str]:
         """In the registry's order."""
@@ -150,25 +149,36 @@ class LoopbackHost:
             if _code(said) != "model_not_found":
                 return _Answer(response, lambda: None, said)
             dropped = True
-            server.attached.discard(version.name)
+            server.attached.pop(version.name, None)
 
     async def _attach(self, version: ModelVersion, server: ModelServer, url: URL) -> None:
         """Raises EngineFailed when the server can't load the adapter, and what aiohttp raises."""
-        if version.base is None or version.name in server.attached:
+        if version.base is None or server.attached.get(version.name) == version.source:
             return
         async with server.attaching:
-            if version.name in server.attached:
+            if server.attached.get(version.name) == version.source:
                 return
-            adapter = msgspec.json.encode({"name": version.name, "src": version.source})
-            async with self._client().post(url / "adapters", data=adapter) as answer:
-                said = await answer.read()
-            if answer.status >= 400:
+            status, said = await self._load(version, url)
+            if status == 409:  # an older adapter of that name, deleted from the registry since
+                await self._detach(version.name, url)
+                status, said = await self._load(version, url)
+            if status >= 400:
                 raise EngineFailed(f"the adapter {version.name!r} can't be loaded: {_message(said)}")
-            server.attached.add(version.name)
+            server.attached[version.name] = version.source
+
+    async def _load(self, version: ModelVersion, url: URL) -> tuple[int, bytes]:
+        adapter = msgspec.json.encode({"name": version.name, "src": version.source})
+        async with self._client().post(url / "adapters", data=adapter) as answer:
+            return answer.status, await answer.read()
+
+    async def _detach(self, name: str, url: URL) -> None:
+        async with self._client().delete(URL(f"{url}/adapters/{quote(name, safe='')}", encoded=True)):
+            pass
 
     async def _adapters(self, url: URL) -> list[str]:
         async with self._client().get(url / "adapters") as answer:
-            return [adapter["id"] for adapter in msgspec.json.decode(await answer.read())["data"]]
+            listed = msgspec.json.decode(await answer.read(), type=_Adapters)
+        return [adapter.name for adapter in listed.adapters if adapter.loaded]
 
 
 class _Answer:
@@ -204,6 +214,15 @@ class _Answer:
 
 def _failed(server: ModelServer, error: BaseException) -> EngineFailed:
     return EngineFailed(f"the model server of {server.model.name!r} doesn't answer ({error}); try again")
+
+
+class _Adapter(msgspec.Struct):
+    name: str
+    loaded: bool
+
+
+class _Adapters(msgspec.Struct):
+    adapters: list[_Adapter]
 
 
 class _Error(msgspec.Struct):

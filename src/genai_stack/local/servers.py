@@ -45,8 +45,17 @@ class Address(msgspec.Struct, frozen=True):
     pid: int
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """What it says instead when it can't use the model."""
+
+    class Error(msgspec.Struct, frozen=True):
+        message: str
+
+    error: Error
+
+
 class ModelServer:
-    """The server of one base model. `attached` are the adapters it is known to hold."""
+    """The server of one base model. `attached` are the adapters it is known to hold, name to source."""
 
     def __init__(
         self,
@@ -58,7 +67,7 @@ class ModelServer:
         patience: float,
     ) -> None:
         self.model = model
-        self.attached: set[str] = set()
+        self.attached: dict[str, str] = {}
         self.attaching = asyncio.Lock()
         digest = hashlib.sha256(f"{model.name}\0{model.source}".encode()).hexdigest()[:16]
         self._card = home.servers / f"{digest}.json"
@@ -178,7 +187,9 @@ class ModelServer:
         try:
             msgspec.json.decode(line, type=Address)
         except msgspec.DecodeError:
-            raise EngineFailed(f"{self._name()} didn't come up: {self._last_words()}") from None
+            raise EngineFailed(
+                f"{self._name()} didn't come up: {_refusal(line) or self._last_words()}"
+            ) from None
         write_whole(self._card, line)
 
     def _launch(self) -> subprocess.Popen[bytes]:
@@ -214,6 +225,13 @@ async def _ready(session: aiohttp.ClientSession, url: URL) -> bool:
             return answer.status == 200
     except (aiohttp.ClientError, OSError, TimeoutError):
         return False
+
+
+def _refusal(line: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(line, type=Refusal).error.message
+    except msgspec.DecodeError:
+        return None
 
 
 def _loading(name: str) -> NotDeployedError:
