@@ -231,10 +231,11 @@ def services(host: FakeHost, registry: MemoryRegistry, records: MemoryRecords) -
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[int]:
-    """The application under a real uvicorn on loopback; yields the port."""
+def serving(app: Any, *, grace: int = 2) -> Iterator[int]:
+    """The application under a real uvicorn on loopback; yields the port. What still runs `grace` seconds after the
+    end is cancelled."""
     config = uvicorn.Config(
-        app, port=0, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=2
+        app, port=0, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=grace
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,8 +13,19 @@ from typing import Any
 import pytest
 
 from genai_stack.errors import ContextLengthExceeded, EngineFailed, NotFound, Overloaded
+from genai_stack.service import ApiKeys, build_app
 from tests.service.conftest import GOOD, MASTER, Api, assert_problem
-from tests.service.fakes import CHAT, HANG, chat_events, sse
+from tests.service.fakes import (
+    CHAT,
+    HANG,
+    FakeHost,
+    MemoryRecords,
+    MemoryRegistry,
+    chat_events,
+    services,
+    serving,
+    sse,
+)
 
 ROUTE = "/v1/chat/completions"
 BODY = {**GOOD[ROUTE], "stream": True}
@@ -156,6 +168,21 @@ def test_an_error_event_of_the_model_server_stands_alone(api: Api) -> None:
     assert api.post(ROUTE, BODY).body == b"".join(api.host.script)
 
 
+def test_no_done_follows_an_error_event_even_if_the_model_server_sends_one(api: Api) -> None:
+    problem = {"error": {"message": "The engine died.", "type": "server_error", "param": None, "code": None}}
+    told = [*sse(chat_events()[0], done=False), *sse(problem, done=False)]
+    for script in ([*told, DONE], [*told[:-1], told[-1] + DONE]):
+        api.host.script = script
+        assert api.post(ROUTE, BODY).body == b"".join(told)
+
+
+def test_no_done_goes_out_when_the_stream_breaks_right_after_it(api: Api) -> None:
+    api.host.script = [*sse(*chat_events()), ConnectionResetError("x")]
+    body = api.post(ROUTE, BODY).body
+    assert DONE not in body
+    assert events(body)[-1]["error"]["code"] == "engine_failed"
+
+
 def test_text_that_looks_like_an_end_is_no_end(api: Api) -> None:
     api.host.script = sse(*chat_events('data: [DONE] data: {"error": 1}'), done=False)
     assert events(api.post(ROUTE, BODY).body)[-1]["error"]["type"] == "server_error"
@@ -270,6 +297,34 @@ def test_a_client_that_leaves_an_ordinary_request_cancels_the_model(api: Api, ra
     raw.close()
     assert api.host.left.wait(2)
     assert_leaves_no_trace(api)
+
+
+def test_a_server_that_stops_says_so(api: Api) -> None:
+    host, registry, records = FakeHost(), MemoryRegistry(), MemoryRecords()
+    host.script, host.delay = [b"data: 1\n\n", HANG], 0
+    app = build_app(services(host, registry, records), keys=ApiKeys(records, MASTER))
+    answers: dict[str, bytes] = {}
+
+    def ask(name: str, port: int, body: dict[str, Any]) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("POST", ROUTE, json.dumps(body), {"authorization": f"Bearer {MASTER}"})
+        answers[name] = connection.getresponse().read()
+        connection.close()
+
+    with serving(app, grace=1) as port:
+        streamed = threading.Thread(target=ask, args=("stream", port, BODY))
+        streamed.start()
+        wait_for(lambda: host.seen)
+        host.delay = 60
+        whole = threading.Thread(target=ask, args=("whole", port, {**BODY, "stream": False}))
+        whole.start()
+        wait_for(lambda: len(host.seen) == 2)
+    streamed.join(5)
+    whole.join(5)
+    assert events(answers["stream"].partition(b"data: 1\n\n")[2])[0]["error"]["code"] == "stopping"
+    assert json.loads(answers["whole"])["error"]["code"] == "stopping"
+    assert host.left.is_set()
+    assert host.closed.is_set()
 
 
 def wait_for(condition: Any, seconds: float = 2) -> None:

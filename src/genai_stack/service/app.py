@@ -21,7 +21,7 @@ from ..errors import GenAIStackError, MethodNotAllowed, NotFound
 from ..ports import Services
 from . import health, intake, log, models, openapi
 from .catalogue import Catalogue
-from .exchange import CLIENT_GONE, ClientGone, Exchange, Handler
+from .exchange import CLIENT_GONE, ClientGone, Exchange, Handler, stopping
 from .inference import ROUTES, forward
 from .keys import ApiKeys
 from .metrics import CONTENT_TYPE, Metrics
@@ -125,10 +125,9 @@ def _around(router: Router, metrics: Metrics) -> ASGIApp:
             await router(scope, receive, send)
         except ClientGone:
             exchange.status = CLIENT_GONE
-        except asyncio.CancelledError:
-            exchange.status = CLIENT_GONE
-            if not exchange.gone:
-                raise
+        except asyncio.CancelledError:  # only the server cancels a request, when it stops
+            if not exchange.status:
+                await exchange.refuse(stopping())
         except GenAIStackError as error:
             await exchange.refuse(error)
         except Exception as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from ..errors import GenAIStackError, TooLarge
+from ..errors import GenAIStackError, NotDeployedError, TooLarge
 from ..protocol import problems
 
 Handler = Callable[["Exchange"], Awaitable[None]]
@@ -134,6 +134,7 @@ class Exchange:
 
 class UntilGone:
     """While inside, the client's leaving cancels the work: `with UntilGone(exchange): await …` raises ClientGone.
+    Any other cancellation is the server's, which stops: the client is told so.
 
     Costs one task per request, none per chunk. Enter it only once the body has been read, and leave it before the
     last piece of the answer goes out: a server reports a finished answer as a disconnect too.
@@ -157,12 +158,18 @@ class UntilGone:
         if self._exchange.gone:
             self._work.uncancel()
             raise ClientGone from None
+        if kind is asyncio.CancelledError:
+            raise stopping() from None
 
     async def _until_gone(self) -> None:
         while (await self._exchange.receive())["type"] != "http.disconnect":
             pass
         self._exchange.gone = True
         self._work.cancel()
+
+
+def stopping() -> NotDeployedError:
+    return NotDeployedError("This server is stopping; send the request again in a moment.", code="stopping")
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

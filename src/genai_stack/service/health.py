@@ -27,6 +27,8 @@ async def health(exchange: Exchange) -> None:
 
 def ready(models: ModelHost, config: StackConfig, *, patience: float = PATIENCE_SECONDS) -> Handler:
     """Generates one token, or embeds one word where no chat model is configured; askers share one probe."""
+    if not config.models:
+        return _nothing_to_serve
     model, route, body = _probe(config)
     running: asyncio.Task[GenAIStackError | None] | None = None
     good_until = 0.0
@@ -60,6 +62,10 @@ def ready(models: ModelHost, config: StackConfig, *, patience: float = PATIENCE_
         await exchange.answer(200, msgspec.json.encode(Health("ready")))
 
     return handle
+
+
+async def _nothing_to_serve(exchange: Exchange) -> None:
+    raise _not_ready("Not ready: no model is configured; name one in stack.toml.")
 
 
 def _not_ready(message: str) -> NotDeployedError:

@@ -3,7 +3,7 @@
 Nothing is parsed on the way and no task is made per chunk; only where a chunk ends inside an event, that part waits
 for its rest, so that whatever is written stands between whole events. What this adds: a comment every few seconds
 while the model is silent, an error event when the stream breaks, and certainty that `[DONE]` reaches the client only
-when the model said it.
+when the model said it and its stream ended well (vLLM says it after an error, too).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from .usage import counts
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 KEEP_ALIVE = b": keep-alive\n\n"
 _ENDS = (b"\n\n", b"\r\n\r\n")
-_LAST = b"data: [DONE]"
+_DONE = b"data: [DONE]"
+_DONES = tuple(_DONE + end for end in _ENDS)
 _TAIL = 4096
 _SMALL = 64
 _ERROR_BODY_MOST = 1 << 20
@@ -110,8 +111,8 @@ async def _pass_on(exchange: Exchange, stream: ReplyStream, pulse: Pulse) -> byt
     async for chunk in stream:
         if held:
             chunk, held = held + chunk, b""
-        if not chunk.endswith(_ENDS):
-            cut = max(chunk.rfind(end) + len(end) if end in chunk else 0 for end in _ENDS)
+        if not chunk.endswith(_ENDS) or chunk.endswith(_DONES):
+            cut = _whole_events(chunk)
             chunk, held = chunk[:cut], chunk[cut:]
             if not chunk:
                 continue
@@ -121,11 +122,19 @@ async def _pass_on(exchange: Exchange, stream: ReplyStream, pulse: Pulse) -> byt
         tail = chunk if len(chunk) > _SMALL else (tail + chunk)[-_TAIL:]
         await write(chunk)
         pulse.silent_since = time()
-    if held.rstrip() == _LAST and tail:
-        await write(_LAST + b"\n\n")
-    elif not tail.rstrip().endswith(_LAST) and b'data: {"error"' not in tail:
+    if b'data: {"error"' in tail:
+        return tail
+    if held.rstrip() != _DONE or not tail:
         raise _broken_off()
+    await write(held if held.endswith(_ENDS) else problems.DONE)
     return tail
+
+
+def _whole_events(chunk: bytes) -> int:
+    """How many bytes of it are events that are complete; the last one, `[DONE]`, waits until it is sure."""
+    if chunk.endswith(_DONES):
+        return chunk.rindex(_DONE)
+    return max(chunk.rfind(end) + len(end) if end in chunk else 0 for end in _ENDS)
 
 
 def _broken_off() -> EngineFailed:
