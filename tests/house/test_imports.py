@@ -15,6 +15,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "genai_stack"
 LEAVES = {"errors", "config", "toml_lines", "names", "ports", "settings", "sources", "builtin", "protocol"}
 SERVING = {"starlette", "uvicorn", "uvloop", "prometheus_client"}
 ENGINE = {
+    "transformers",
     "openvino",
     "openvino_genai",
     "openvino_tokenizers",
@@ -45,7 +46,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "hosting": (LEAVES, {"msgspec", "aiohttp", *SERVING, *ENGINE}),
     "training": (LEAVES, {"msgspec", *TRAINERS}),
     "aws": (LEAVES, {"msgspec", "boto3", "botocore", "sagemaker"}),
-    "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp"}),
+    "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl"}),
     "wiring": (LEAVES | {"aws", "local"}, {"msgspec"}),
     "client": (
         LEAVES | {"wiring", "aws.published", "training.spec", "training.examples"},
