@@ -145,12 +145,15 @@ def test_a_submit_is_idempotent(queue: JobQueue, tmp_path: Path) -> None:
     assert len(stamps.read_text().splitlines()) == 1
 
 
-@pytest.mark.parametrize("id", ["", "a/b", "..", "a b", "ä", "x" * 65, "a\n", "a\0"])
+@pytest.mark.parametrize("id", ["", "a/b", "..", "a b", "ä", "x" * 65, "a\n", "a\0", "\ud800"])
 def test_ids_are_plain_words(queue: JobQueue, id: str) -> None:
     with pytest.raises(RequestError):
         queue.submit(tiny(id))
     with pytest.raises(NotFound):
         queue.get(id)
+    with pytest.raises(NotFound):
+        queue.cancel(id)
+    assert queue.list(after=id) == []
 
 
 def test_what_is_not_there(queue: JobQueue) -> None:

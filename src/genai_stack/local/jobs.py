@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from genai_stack.ports import Job, JobRequest, JobState, ModelVersion
 from .home import Home
 from .sqlite import Database
 
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -96,14 +98,18 @@ class JobTable:
 
     def get(self, id: str) -> JobEntry:
         """Raises NotFound."""
-        with self._database.read() as connection:
-            row = connection.execute(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (id,)).fetchone()
+        row = None
+        if ID.fullmatch(id):
+            with self._database.read() as connection:
+                row = connection.execute(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (id,)).fetchone()
         if row is None:
             raise NotFound(f"no job {id[:200]!r}; list the jobs to see what there is", param="job")
         return self._entry(row)
 
     def list(self, after: str | None, limit: int) -> builtins.list[JobEntry]:
-        """Newest first, those older than the job `after`."""
+        """Newest first, those older than the job `after`; none when there is no such job."""
+        if after is not None and not ID.fullmatch(after):
+            return []
         with self._database.read() as connection:
             rows = connection.execute(
                 f"SELECT {COLUMNS} FROM jobs WHERE seq < IFNULL((SELECT seq FROM jobs WHERE id = ?), ?) "

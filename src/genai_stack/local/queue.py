@@ -7,7 +7,6 @@ starts one, and that one picks up where the last was.
 from __future__ import annotations
 
 import builtins
-import re
 import subprocess
 import sys
 import threading
@@ -20,7 +19,7 @@ from genai_stack.errors import RequestError
 from genai_stack.ports import FINAL_STATES, Job, JobRequest
 
 from .home import Home
-from .jobs import JobFolder, JobTable
+from .jobs import ID, JobFolder, JobTable
 from .lines import read_lines
 from .locks import acquire, held
 from .processes import terminate
@@ -28,7 +27,6 @@ from .processes import terminate
 PROGRAMS: Mapping[str, str] = {"train": "genai_stack.training"}
 """Job kind → the module that runs it: `python -m MODULE spec.json`, the spec's `output` naming the directory to
 fill. It writes manifest.json last, and exits 0, 75 (interrupted: run me again) or otherwise (failed)."""
-ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 RESTART_SECONDS = 1.0
 """Looking at a job starts a runner no more often than this."""
 
@@ -72,6 +70,7 @@ class ProcessJobs:
 
     def cancel(self, id: str) -> Job:
         """Returns when the job's processes are gone, `grace` and a few seconds at the most."""
+        self._table.get(id)
         self._table.cancel(id)
         entry = self._table.get(id)
         lock = JobFolder(self._home, id).lock

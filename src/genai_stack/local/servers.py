@@ -34,7 +34,7 @@ from .processes import terminate
 PROGRAM = "genai_stack.hosting"
 REFRAIN_SECONDS = 2.0
 """After a start that failed, requests are told so for this long before it is tried again."""
-GOODBYE_SECONDS = 5.0
+GOODBYE_SECONDS = 8.0
 """What a server gets to end by itself once its stdin has closed."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ class Database:
         self._path = path
         self._idle: list[sqlite3.Connection] = []
         self._writing = threading.Lock()
+        weakref.finalize(self, _close_all, self._idle)
         with self._connection() as connection:
             # Both statements take locks only when there is something to change.
             if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -47,8 +49,7 @@ class Database:
 
     def close(self) -> None:
         """Closes the idle connections; the database opens again on use."""
-        while self._idle:
-            self._idle.pop().close()
+        _close_all(self._idle)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -72,6 +73,11 @@ class Database:
         )
         connection.execute("PRAGMA synchronous=FULL")
         return connection
+
+
+def _close_all(connections: list[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
