@@ -1,0 +1,91 @@
+"""One sequence of an answer: the engine's token ids on one side, what a client may see of them on the other."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from .calls import CallDelta, CallParser
+from .stops import StopFilter
+from .text import Text, TextDecoder
+from .wire import LENGTH, RUNNING, Output, TokenScore
+
+FinishReason = Literal["stop", "length", "tool_calls"]
+
+
+class ShownToken(msgspec.Struct):
+    """A scored token and where its text begins in the answer, in characters."""
+
+    id: int
+    score: TokenScore
+    offset: int
+
+
+class Piece(msgspec.Struct):
+    """What one report of the engine adds to an answer; the last one says why it ended."""
+
+    text: str
+    tokens: list[ShownToken]
+    calls: list[CallDelta]
+    finish: FinishReason | None = None
+
+    @property
+    def shows(self) -> bool:
+        """Whether a client sees anything of it."""
+        return bool(self.text or self.tokens or self.calls or self.finish)
+
+
+class Choice:
+    """Decodes, trims at stop texts, takes tool calls out. Only whole characters and text that no stop text can still
+    claim come out; each scored token comes out with the text it belongs to."""
+
+    def __init__(self, text: Text, stops: tuple[str, ...] = (), *, calls: bool = False) -> None:
+        self._text, self._decoder, self._stops = text, TextDecoder(text), StopFilter(stops)
+        self._calls = CallParser() if calls else None
+        self._decoded = self._shown = 0
+        self._held: list[ShownToken] = []
+        self.tokens = 0
+        """Generated so far, by the engine's count."""
+        self.finish: FinishReason | None = None
+
+    def feed(self, output: Output) -> Piece:
+        """After `finish` is set, nothing more may be fed."""
+        passed = ""
+        scores = output.scores
+        for index, id in enumerate(output.tokens):
+            self.tokens += 1
+            if scores is not None and not self._text.is_special(id):
+                self._held.append(ShownToken(id, scores[index], self._decoded))
+            piece = self._decoder.feed([id])
+            self._decoded += len(piece)
+            passed += self._stops.feed(piece)
+            if self._stops.stopped:
+                break
+        ended = self._stops.stopped or output.finish != RUNNING
+        if ended and not self._stops.stopped:
+            tail = self._decoder.finish()
+            self._decoded += len(tail)
+            passed += self._stops.feed(tail)
+            if not self._stops.stopped:
+                passed += self._stops.finish()
+        self._shown += len(passed)
+        tokens = self._release(everything=ended and not self._stops.stopped)
+        deltas: list[CallDelta] = []
+        if self._calls is not None:
+            passed, deltas = self._calls.feed(passed, last=ended)
+        if ended:
+            called = self._calls is not None and self._calls.count > 0
+            full = output.finish == LENGTH and not self._stops.stopped
+            self.finish = "length" if full else "tool_calls" if called else "stop"
+        return Piece(passed, tokens, deltas, self.finish)
+
+    def _release(self, *, everything: bool) -> list[ShownToken]:
+        """The scored tokens whose text has begun to show."""
+        if not self._held:
+            return []
+        count = len(self._held)
+        if not everything:
+            count = sum(1 for token in self._held if token.offset < self._shown)
+        shown, self._held = self._held[:count], self._held[count:]
+        return shown
