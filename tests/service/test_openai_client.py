@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import openai
@@ -9,7 +10,7 @@ import pytest
 
 from genai_stack.errors import EngineFailed, Overloaded
 from tests.service.conftest import MASTER, Api
-from tests.service.fakes import CHAT, EMBED, TUNED, chat_events, sse
+from tests.service.fakes import ANSWERS, CHAT, EMBED, TUNED, chat_events, sse
 
 
 @pytest.fixture
@@ -92,6 +93,22 @@ def test_structured_output(client: openai.OpenAI) -> None:
     ask(client, response_format={"type": "json_schema", "json_schema": schema})
     ask(client, response_format={"type": "json_object"})
     ask(client, response_format={"type": "text"})
+
+
+def test_a_parsed_answer_can_be_sent_back(api: Api, client: openai.OpenAI) -> None:
+    tool = {"type": "function", "function": {"name": "f", "strict": True, "parameters": {"type": "object"}}}
+    answer = json.loads(json.dumps(ANSWERS["/v1/chat/completions"]))
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    answer["choices"][0]["message"] = {"role": "assistant", "content": None, "tool_calls": [call]}
+    api.host.body = json.dumps(answer).encode()
+    asked = {"role": "user", "content": "Hi"}
+    parsed = client.chat.completions.parse(model=CHAT, messages=[asked], tools=[tool])  # type: ignore[list-item]
+    message = parsed.choices[0].message
+    assert message.tool_calls is not None
+    assert message.tool_calls[0].function.parsed_arguments == {}
+    result = {"role": "tool", "tool_call_id": "call_1", "content": "x"}
+    client.chat.completions.create(model=CHAT, messages=[asked, message, result])  # type: ignore[list-item]
+    assert len(api.host.seen) == 2
 
 
 def test_completions(client: openai.OpenAI) -> None:

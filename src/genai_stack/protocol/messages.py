@@ -1,15 +1,14 @@
 """The conversation types of a chat request: messages, their parts, tools, and the answer format.
 
 Shapes follow OpenAI's chat API; what an unmodified client echoes back from an answer (`refusal`, `annotations`,
-vLLM's `reasoning`, LiteLLM's `provider_specific_fields`) is accepted. A field typed `None` names a parameter this
-stack knows and doesn't honour: null passes, anything else is refused by name.
+vLLM's `reasoning`, LiteLLM's `provider_specific_fields`, openai's `parsed`) is accepted. A field typed `None` names
+a parameter this stack knows and doesn't honour: null passes, anything else is refused by name.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 FunctionName = Annotated[
@@ -32,10 +31,12 @@ AssistantContent = str | Annotated[list[TextPart | RefusalPart], Meta(min_length
 
 
 class FunctionCall(Struct, frozen=True, forbid_unknown_fields=True):
-    """`arguments` is the JSON text a model wrote; it needn't parse."""
+    """`arguments` is the JSON text a model wrote; it needn't parse. `parsed_arguments` is what openai's own client
+    made of it, and sends back."""
 
     name: FunctionName
     arguments: str
+    parsed_arguments: Any = None
 
 
 class ToolCall(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +74,7 @@ class AssistantMessage(Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     reasoning: str | None = None
     reasoning_content: str | None = None
     provider_specific_fields: dict[str, Any] | None = None
+    parsed: Any = None
     audio: None = None
     function_call: None = None
 
@@ -154,7 +156,11 @@ def for_template(message: Message) -> dict[str, Any]:
                 plain["content"] = message.refusal
             if message.tool_calls:
                 plain["tool_calls"] = [
-                    {"id": call.id, "type": "function", "function": msgspec.structs.asdict(call.function)}
+                    {
+                        "id": call.id,
+                        "type": "function",
+                        "function": {"name": call.function.name, "arguments": call.function.arguments},
+                    }
                     for call in message.tool_calls
                 ]
         case ToolMessage():
