@@ -39,7 +39,7 @@ def environment(home: Path, **extra: str) -> dict[str, str]:
     return {**clean, "GENAI_STACK_HOME": str(home), "HF_HUB_OFFLINE": "1", **extra}
 
 
-def start(home: Path, *options: str, key: str | None = None, wait: float = 60) -> Live:
+def start(home: Path, *options: str, key: str | None = None, wait: float = 120) -> Live:
     """Starts `up` on a free port and waits until it is announced in run/stack.json."""
     extra = {"GENAI_STACK_API_KEY": key} if key else {}
     began = time.monotonic()
@@ -66,6 +66,7 @@ def start(home: Path, *options: str, key: str | None = None, wait: float = 60) -
             return Live(told["base_url"], secret, home, process, time.monotonic() - began)
         if process.poll() is not None or time.monotonic() - began > wait:
             process.kill()
+            process.wait()
             raise AssertionError(f"`up` did not come up:\n{(home.parent / f'{home.name}.out').read_text()}")
         time.sleep(0.02)
 

@@ -34,12 +34,6 @@ def chat(client: OpenAI, **options: Any) -> Any:
     return client.chat.completions.create(**asked)
 
 
-def test_it_is_ready_within_three_seconds(live: Live) -> None:
-    """On an idle machine; the tests' machine rarely is, so this holds a looser limit and prints the figure."""
-    print(f"ready after {live.started_in:.2f} s")
-    assert live.started_in < 15
-
-
 def test_models_are_listed(client: OpenAI) -> None:
     assert {"builtin", "all-minilm-l6-v2"} <= {model.id for model in client.models.list()}
     assert client.models.retrieve("builtin").object == "model"
