@@ -47,6 +47,8 @@ class CallParser:
                     deltas.append(CallDelta(self.count, "", f"call_{secrets.token_hex(12)}", head["name"]))
                     self.count += 1
             else:
+                if not self._scan.begun:
+                    self._rest = self._rest.lstrip()
                 taken = self._scan.take(self._rest)
                 if taken:
                     deltas.append(CallDelta(self.count - 1, self._rest[:taken]))
@@ -75,12 +77,13 @@ class _Scan:
     def __init__(self) -> None:
         self._depth = 0
         self._string = self._escaped = False
-        self.done = False
+        self.begun = self.done = False
 
     def take(self, text: str) -> int:
         """How many characters of `text` belong to the object."""
         if self.done:
             return 0
+        self.begun = self.begun or bool(text)
         for place, character in enumerate(text):
             if self._escaped:
                 self._escaped = False

@@ -39,6 +39,7 @@ def publish(directory: Path, *, tokenizer_only: bool = False) -> Path:
         place = directory / SHIPPED
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(scratch, place)
+        place.chmod(0o755)
     return place
 
 
