@@ -26,7 +26,8 @@ CHAT = "/v1/chat/completions"
 TUNED = "ft:builtin:a/b:1"
 MODELS = [
     ModelVersion("builtin", "builtin"),
-    ModelVersion("slow", "slow:0.6"),
+    ModelVersion("slow", "slow:1.5"),
+    ModelVersion("slow-too", "slow:0.6"),
     ModelVersion("broken", "broken"),
     ModelVersion("mute", "mute"),
     ModelVersion("refused", "refused"),
@@ -168,11 +169,12 @@ async def test_a_loading_model_keeps_requests_waiting_up_to_a_limit(make: Make, 
     with pytest.raises(NotDeployedError) as caught:
         await impatient.invoke("slow", CHAT, ask("slow"))
     assert (caught.value.status, caught.value.code) == (503, "model_loading")
+    await impatient.deploy("slow-too")
+    assert await impatient.live() == ["slow-too"]
     assert caught.value.retry_after
     assert (await make().invoke("slow", CHAT, ask("slow"))).status == 200  # joined while it loads
-    await eventually(lambda: len(impatient._servers) == 1)
     assert (await impatient.invoke("slow", CHAT, ask("slow"))).status == 200
-    assert len(notes(tmp_path, "start")) == 1
+    assert len(notes(tmp_path, "start")) == 2
 
 
 @pytest.mark.parametrize(
@@ -189,12 +191,12 @@ async def test_a_model_that_does_not_come_up(make: Make, tmp_path: Path, name: s
 
 async def test_a_client_that_leaves_before_the_model_is_up(make: Make, tmp_path: Path) -> None:
     host = make()
-    first = asyncio.create_task(host.invoke("slow", CHAT, ask("slow")))
+    first = asyncio.create_task(host.invoke("slow-too", CHAT, ask("slow-too")))
     await asyncio.sleep(0.1)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    assert (await host.invoke("slow", CHAT, ask("slow"))).status == 200
+    assert (await host.invoke("slow-too", CHAT, ask("slow-too"))).status == 200
     assert len(notes(tmp_path, "start")) == 1
 
 
@@ -274,7 +276,7 @@ async def test_a_killed_owner_leaves_no_server(make: Make, tmp_path: Path) -> No
 
 async def test_close_while_a_model_loads(make: Make, tmp_path: Path) -> None:
     host = make()
-    request = asyncio.create_task(host.invoke("slow", CHAT, ask("slow")))
+    request = asyncio.create_task(host.invoke("slow-too", CHAT, ask("slow-too")))
     await eventually(lambda: bool(notes(tmp_path, "start")))
     await host.close()
     with pytest.raises((asyncio.CancelledError, EngineFailed)):

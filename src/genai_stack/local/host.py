@@ -55,6 +55,7 @@ class LoopbackHost:
             yield answer
 
     async def deploy(self, model: str) -> None:
+        """Waits as long as it takes; cancelled, the model goes on coming up."""
         version, server = self._find(model)
         url = await server.url(self._client())
         try:
@@ -109,9 +110,7 @@ class LoopbackHost:
     def _server(self, base: ModelVersion) -> ModelServer:
         key = base.name, base.source
         if key not in self._servers:
-            self._servers[key] = ModelServer(
-                self._home, base, program=self._program, options=self._options, patience=self._patience
-            )
+            self._servers[key] = ModelServer(self._home, base, program=self._program, options=self._options)
         return self._servers[key]
 
     @asynccontextmanager
@@ -130,7 +129,7 @@ class LoopbackHost:
         session = self._client()
         refused = dropped = False
         while True:
-            url = await server.url(session)
+            url = await server.url(session, self._patience)
             try:
                 await self._attach(version, server, url)
                 response = await session.post(url / "invocations", data=body, headers=headers)

@@ -64,7 +64,6 @@ class ModelServer:
         *,
         program: str = PROGRAM,
         options: Sequence[str] = (),
-        patience: float,
     ) -> None:
         self.model = model
         self.attached: dict[str, str] = {}
@@ -76,18 +75,17 @@ class ModelServer:
         # Safe path: a file in the working directory must not stand in for a module.
         self._command = [sys.executable, "-P", "-m", program, model.source, "--name", model.name]
         self._command += ["--port", "0", "--announce", "--home", str(home.path), *options]
-        self._patience = patience
         self._lock: FileLock | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._url: URL | None = None
         self._starting: asyncio.Task[URL] | None = None
         self._failure: tuple[float, GenAIStackError] | None = None
 
-    async def url(self, session: aiohttp.ClientSession) -> URL:
+    async def url(self, session: aiohttp.ClientSession, patience: float | None = None) -> URL:
         """Where the server answers; starts or joins it when needed. Any number of callers share one start.
 
-        Raises EngineFailed when it doesn't come up, NotDeployedError (503) when it takes longer than the patience;
-        it goes on coming up then.
+        Raises EngineFailed when it doesn't come up, NotDeployedError (503) when it takes longer than `patience`
+        seconds; it goes on coming up then.
         """
         if self._url is not None:
             if self._process is None or self._process.poll() is None:
@@ -99,7 +97,7 @@ class ModelServer:
             self._starting = asyncio.create_task(self._start(session))
             self._starting.add_done_callback(self._started)
         try:
-            return await asyncio.wait_for(asyncio.shield(self._starting), self._patience)
+            return await asyncio.wait_for(asyncio.shield(self._starting), patience)
         except TimeoutError:
             raise _loading(self.model.name) from None
 
