@@ -5,8 +5,6 @@ from __future__ import annotations
 from ..errors import RequestError, TooLarge, Unauthorized
 from .exchange import ClientGone, Exchange
 
-_FORMS = (b"multipart/", b"application/x-www-form-urlencoded")
-
 
 def bearer(exchange: Exchange) -> bytes:
     """The key of `Authorization: Bearer …`. Raises Unauthorized unless there is exactly one such header."""
@@ -23,7 +21,7 @@ def bearer(exchange: Exchange) -> bytes:
 
 
 async def body(exchange: Exchange, limit: int) -> bytes:
-    """The whole body, whatever its content type says, forms and compressed bodies excepted.
+    """The whole body, whatever its content type says (curl calls any body a form), multipart and compressed excepted.
 
     Raises TooLarge as soon as more than `limit` bytes are announced or have come, RequestError, ClientGone.
     """
@@ -33,7 +31,7 @@ async def body(exchange: Exchange, limit: int) -> bytes:
             if len(value) > 18 or not value.isdigit() or int(value) > limit:
                 raise _too_large(limit)
         elif name == b"content-type":
-            if value.lower().startswith(_FORMS):
+            if value.lower().startswith(b"multipart/"):
                 raise RequestError(
                     "The body is a form; send one JSON object with 'Content-Type: application/json'.",
                     code="unsupported_content_type",
