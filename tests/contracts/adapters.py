@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genai_stack.local.home import Home
-from genai_stack.local.host import LoopbackHost
 from genai_stack.local.objects import DirectoryObjects
 from genai_stack.local.queue import ProcessJobs
 from genai_stack.local.records import SqliteRecords
 from genai_stack.local.registry import RecordedModels
+
+if TYPE_CHECKING:
+    from genai_stack.local.host import LoopbackHost
 
 HERE = Path(__file__).parent
 PROGRAMS = {"tiny": "tiny_job"}
@@ -35,6 +38,8 @@ def _registry(root: Path) -> RecordedModels:
 
 def _host(root: Path) -> LoopbackHost:
     """Over a model server that only echoes (fake_hosting.py)."""
+    from genai_stack.local.host import LoopbackHost  # here, since the other suites' children need no aiohttp
+
     return LoopbackHost(Home(root), _registry(root), program="fake_hosting")
 
 
@@ -47,7 +52,7 @@ HOSTS: Mapping[str, Callable[[Path], LoopbackHost]] = {"local": _host}
 
 
 def child_path() -> str:
-    """PYTHONPATH for children that import the test programs, and the package in whatever way this process does."""
+    """PYTHONPATH for children: the test programs, the tests, and the package as this process has it."""
     import genai_stack
 
-    return f"{HERE}:{Path(genai_stack.__file__).parents[1]}"
+    return f"{HERE}:{HERE.parents[1]}:{Path(genai_stack.__file__).parents[1]}"

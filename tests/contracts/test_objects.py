@@ -227,5 +227,5 @@ class ObjectsMachine(RuleBasedStateMachine):
 
 TestObjectsMachine = ObjectsMachine.TestCase
 TestObjectsMachine.settings = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )

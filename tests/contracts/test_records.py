@@ -149,7 +149,7 @@ def test_counters(store: RecordStore) -> None:
 
 def test_counters_and_creates_under_eight_processes(adapter: str, tmp_path: Path) -> None:
     """All eight open a store that isn't there yet, at the same time."""
-    each, ceiling = 40, 200
+    each, ceiling = 25, 120
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", ADDERS, adapter, str(tmp_path), str(each), str(ceiling), str(number)],
@@ -263,5 +263,5 @@ class RecordsMachine(RuleBasedStateMachine):
 
 TestRecordsMachine = RecordsMachine.TestCase
 TestRecordsMachine.settings = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
