@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -213,11 +214,11 @@ async def test_leaving_a_stream_cancels_it(make: Make, tmp_path: Path) -> None:
                 pass
 
     task = asyncio.create_task(read())
-    await asyncio.sleep(0.1)
+    await eventually(lambda: len(notes(tmp_path, "request")) == 2)
     task.cancel()
     await eventually(lambda: len(notes(tmp_path, "cancelled")) == 2)
     waiting = asyncio.create_task(host.invoke("builtin", CHAT, ask(stream=True, chunks=1000, pause=0.01)))
-    await asyncio.sleep(0.1)
+    await eventually(lambda: len(notes(tmp_path, "request")) == 3)
     waiting.cancel()
     await eventually(lambda: len(notes(tmp_path, "cancelled")) == 3)
 
@@ -279,6 +280,39 @@ async def test_close_while_a_model_loads(make: Make, tmp_path: Path) -> None:
     request = asyncio.create_task(host.invoke("slow-too", CHAT, ask("slow-too")))
     await eventually(lambda: bool(notes(tmp_path, "start")))
     await host.close()
-    with pytest.raises((asyncio.CancelledError, EngineFailed)):
+    with pytest.raises(EngineFailed, match="stopped"):
         await request
     await eventually(lambda: dead(notes(tmp_path, "start")[0]))
+
+
+async def test_under_fire(make: Make, tmp_path: Path) -> None:
+    """Servers are killed under load: an answer is whole or an EngineFailed, and the host always comes back."""
+    host = make()
+    await host.deploy("builtin")
+    end, whole, failed = time.monotonic() + 2.5, 0, 0
+    expected = b"".join(b'data: {"n": %d}\n\n' % n for n in range(20)) + b"data: [DONE]\n\n"
+
+    async def client(model: str) -> None:
+        nonlocal whole, failed
+        while time.monotonic() < end:
+            try:
+                async with host.stream(model, CHAT, ask(model, stream=True, chunks=20, pause=0.002)) as answer:
+                    body = b"".join([chunk async for chunk in answer])
+            except EngineFailed:
+                failed += 1
+                await asyncio.sleep(0.05)
+            else:
+                assert (answer.status, body) == (200, expected)
+                whole += 1
+
+    async def killer() -> None:
+        while time.monotonic() < end - 0.8:
+            await asyncio.sleep(0.4)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(notes(tmp_path, "start")[-1], signal.SIGKILL)
+
+    await asyncio.gather(killer(), *(client(model) for model in ("builtin", TUNED) * 8))
+    assert whole
+    assert failed
+    assert (await host.invoke(TUNED, CHAT, ask(TUNED))).status == 200
+    assert len([pid for pid in notes(tmp_path, "start") if not dead(pid)]) == 1

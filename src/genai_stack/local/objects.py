@@ -20,10 +20,10 @@ from genai_stack.errors import ObjectNotFound, RequestError
 from genai_stack.ports import ObjectInfo
 
 from .files import sync_directory
+from .keys import checked, encode, within
 from .locks import acquire
 from .sqlite import Database
 
-KEY_BYTES = 1024
 CHUNK = 1 << 20
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -78,16 +78,13 @@ class DirectoryObjects:
     def list(
         self, prefix: str = "", *, after: str | None = None, limit: int = 1000
     ) -> builtins.list[ObjectInfo]:
-        clauses, values = ["TRUE"], []
-        if prefix:
-            start = _key(prefix)
-            # UTF-8 has no byte 0xFF, so the last byte can always grow by one.
-            clauses += ["key >= ?", "key < ?"]
-            values += [start, start[:-1] + bytes((start[-1] + 1,))]
+        clauses, values = within("key", prefix)
         if after is not None:
             clauses.append("key > ?")
-            values.append(_key(after))
-        statement = f"SELECT {COLUMNS} FROM objects WHERE {' AND '.join(clauses)} ORDER BY key LIMIT ?"
+            values.append(encode(after))
+        statement = (
+            f"SELECT {COLUMNS} FROM objects WHERE {' AND '.join(['TRUE', *clauses])} ORDER BY key LIMIT ?"
+        )
         with self._index.read() as connection:
             return [_info(row) for row in connection.execute(statement, (*values, max(limit, 0)))]
 
@@ -181,18 +178,10 @@ def _info(row: tuple[bytes, int, str, float]) -> ObjectInfo:
     return ObjectInfo(row[0].decode(), row[1], row[2], row[3])
 
 
-def _key(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
 def _valid(key: str) -> bytes:
-    try:
-        name = key.encode()
-    except UnicodeEncodeError:
-        raise RequestError("an object's key is UTF-8 text; this one holds a lone surrogate") from None
-    if not 0 < len(name) <= KEY_BYTES:
-        raise RequestError(f"an object's key has 1 to {KEY_BYTES} bytes, this one {len(name)}; choose another")
-    return name
+    if not key.isascii() and any("\ud800" <= character <= "\udfff" for character in key):
+        raise RequestError("an object's key is UTF-8 text; this one holds a lone surrogate")
+    return checked(key, "an object's key")
 
 
 def _absent(key: str) -> ObjectNotFound:

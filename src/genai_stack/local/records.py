@@ -1,4 +1,4 @@
-"""RecordStore on SQLite. Ids are kept as UTF-8 bytes, so their order is that of code points, as in DynamoDB."""
+"""RecordStore on SQLite."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genai_stack.errors import ConditionFailed, LimitReached, RequestError
+from genai_stack.errors import ConditionFailed, LimitReached
 from genai_stack.ports import Record
 
+from .keys import checked, decode, encode, within
 from .sqlite import Database
 
-ID_BYTES = 1024
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     collection BLOB NOT NULL, id BLOB NOT NULL, item TEXT NOT NULL, version INTEGER NOT NULL,
@@ -33,7 +33,7 @@ class SqliteRecords:
         self._database = Database(path, SCHEMA)
 
     def get(self, collection: str, id: str) -> Record | None:
-        key = _key(collection), _key(id)
+        key = encode(collection), encode(id)
         with self._database.read() as connection:
             row = connection.execute(
                 "SELECT item, version FROM records WHERE collection = ? AND id = ?", key
@@ -44,7 +44,7 @@ class SqliteRecords:
         self, collection: str, id: str, item: Mapping[str, Any], *, if_version: int | None = None
     ) -> Record:
         """As the port says; RequestError for an id that isn't 1 to 1024 bytes, ValueError for NaN or Infinity."""
-        key = _key(collection), _valid(id)
+        key = encode(collection), checked(id, "an id")
         text = json.dumps(dict(item), separators=(",", ":"), allow_nan=False)
         with self._database.write() as connection:
             version = _expect(connection, key, if_version) + 1
@@ -52,7 +52,7 @@ class SqliteRecords:
         return Record(id, json.loads(text), version)
 
     def delete(self, collection: str, id: str, *, if_version: int | None = None) -> None:
-        key = _key(collection), _key(id)
+        key = encode(collection), encode(id)
         with self._database.write() as connection:
             _expect(connection, key, if_version)
             connection.execute("DELETE FROM records WHERE collection = ? AND id = ?", key)
@@ -66,25 +66,20 @@ class SqliteRecords:
         limit: int = 100,
         descending: bool = False,
     ) -> list[Record]:
-        clauses, values = ["collection = ?"], [_key(collection)]
-        if prefix:
-            start = _key(prefix)
-            # UTF-8 has no byte 0xFF, so the last byte can always grow by one.
-            clauses += ["id >= ?", "id < ?"]
-            values += [start, start[:-1] + bytes((start[-1] + 1,))]
+        clauses, values = within("id", prefix)
         if after is not None:
             clauses.append("id < ?" if descending else "id > ?")
-            values.append(_key(after))
+            values.append(encode(after))
         order = "DESC" if descending else "ASC"
-        where = " AND ".join(clauses)
+        where = " AND ".join(["collection = ?", *clauses])
         statement = f"SELECT id, item, version FROM records WHERE {where} ORDER BY id {order} LIMIT ?"
         with self._database.read() as connection:
-            rows = connection.execute(statement, (*values, max(limit, 0))).fetchall()
-        return [Record(_text(id), json.loads(item), version) for id, item, version in rows]
+            rows = connection.execute(statement, (encode(collection), *values, max(limit, 0))).fetchall()
+        return [Record(decode(id), json.loads(item), version) for id, item, version in rows]
 
     def add(self, collection: str, id: str, amount: int, *, ceiling: int | None = None) -> int:
         """As the port says. The sum is compared with the ceiling whatever the sign of `amount`."""
-        key = _key(collection), _valid(id)
+        key = encode(collection), checked(id, "an id")
         with self._database.write() as connection:
             row = connection.execute(
                 "SELECT value FROM counters WHERE collection = ? AND id = ?", key
@@ -108,18 +103,3 @@ def _expect(connection: sqlite3.Connection, key: tuple[bytes, bytes], if_version
         was = f"is at version {version}" if version else "doesn't exist"
         raise ConditionFailed(f"{name} {was}, not at {if_version}; read it again")
     return version
-
-
-def _key(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _text(key: bytes) -> str:
-    return key.decode("utf-8", "surrogatepass")
-
-
-def _valid(id: str) -> bytes:
-    key = _key(id)
-    if not 0 < len(key) <= ID_BYTES:
-        raise RequestError(f"an id has 1 to {ID_BYTES} bytes, this one {len(key)}; choose another")
-    return key

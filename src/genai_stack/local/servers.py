@@ -34,6 +34,8 @@ from .processes import terminate
 PROGRAM = "genai_stack.hosting"
 REFRAIN_SECONDS = 2.0
 """After a start that failed, requests are told so for this long before it is tried again."""
+MAX_SPAWNS = 3
+"""How often a server that is killed while it comes up is started anew; one that gives up itself isn't."""
 GOODBYE_SECONDS = 8.0
 """What a server gets to end by itself once its stdin has closed."""
 
@@ -96,10 +98,16 @@ class ModelServer:
                 raise self._failure[1]
             self._starting = asyncio.create_task(self._start(session))
             self._starting.add_done_callback(self._started)
+        starting = self._starting
         try:
-            return await asyncio.wait_for(asyncio.shield(self._starting), patience)
+            return await asyncio.wait_for(asyncio.shield(starting), patience)
         except TimeoutError:
             raise _loading(self.model.name) from None
+        except asyncio.CancelledError:
+            us = asyncio.current_task()
+            if starting.cancelled() and us is not None and not us.cancelling():
+                raise EngineFailed(f"{self._name()} was stopped while it came up; try again") from None
+            raise
 
     async def answering(self, session: aiohttp.ClientSession) -> URL | None:
         """Where it answers now, be it in another process; starts nothing and waits for nothing."""
@@ -147,16 +155,16 @@ class ModelServer:
             self._forget()
 
     async def _start(self, session: aiohttp.ClientSession) -> URL:
-        fresh = False
+        spawned = 0
         while True:
             if self._process is None and (lock := acquire(self._lock_path, patience=0)) is not None:
-                self._lock, fresh = lock, True
+                self._lock, spawned = lock, spawned + 1
                 await self._spawn(lock)
             url = self._address()
             if url is not None and await _ready(session, url):
                 return url
-            if self._process is not None and self._process.poll() is not None:
-                if fresh:
+            if self._process is not None and (code := self._process.poll()) is not None:
+                if spawned == MAX_SPAWNS or (spawned and code >= 0):
                     raise EngineFailed(f"{self._name()} didn't come up: {self._last_words()}")
                 self._forget()
             await asyncio.sleep(0.03)
