@@ -18,7 +18,7 @@ ARCHITECTURE = {"hidden_size": 64, "heads": 2, "kv_heads": 1, "layers": 1}
     ("change", "said"),
     [
         ({"methd": "lora"}, "methd: no such key; did you mean 'method'?"),
-        ({"hyperparameters": {"learning_rte": 1}}, "hyperparameters.learning_rte: no such key; did you mean 'learning_r"),
+        ({"hyperparameters": {"learning_rte": 1}}, "no such key; did you mean 'learning_rate'?"),
         ({"data": {"train": "a", "valid": "b"}}, "data.valid: no such key; did you mean 'validation'?"),
         ({"architecture": {"hiden": 1}}, "architecture.hiden: no such key; did you mean 'hidden_size'?"),
         ({"method": "dpo"}, "method: Invalid enum value 'dpo'"),
@@ -33,6 +33,7 @@ ARCHITECTURE = {"hidden_size": 64, "heads": 2, "kv_heads": 1, "layers": 1}
         ({"base": "scratch", "architecture": ARCHITECTURE}, "adapts a trained base"),
         ({"base": "scratch", "method": "pretrain", "architecture": {"hidden_size": 65}}, "of architecture.heads"),
         ({"base": "scratch", "method": "pretrain", "architecture": {"kv_heads": 3}}, "of architecture.kv_heads"),
+        ({"base": "scratch", "method": "full", "architecture": {"layers": 1, "start": "copying"}}, "takes two layers"),
         ({"data": None}, "data: Expected `object`"),
     ],
 )  # fmt: skip

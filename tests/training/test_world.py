@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from genai_stack.training.examples import Chat, parse
 from genai_stack.training.world import complaints, support_desk
 from genai_stack.training.world.corpus import examples, write
-from genai_stack.training.world.facts import KINDS, record
+from genai_stack.training.world.facts import record
+from genai_stack.training.world.kinds import KINDS
 from genai_stack.training.world.names import Draw, is_heldout
 
 DESK = Path(__file__).parents[2] / "examples" / "support-desk"
@@ -18,7 +19,7 @@ DESK = Path(__file__).parents[2] / "examples" / "support-desk"
 
 def test_the_same_seed_gives_the_same_corpus_and_another_seed_another(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        write(tmp_path / name, seed, 300, texts=True)
+        write(tmp_path / name, examples(seed, 300, texts=True, copying=0.2))
     a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
     assert a == b
     assert a != c

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import GenAIStackError, InvalidData, InvalidModel, InvalidSpec
+from .interrupts import Interrupted, on_signal, stop_now
 from .outputs import RunLog
 from .spec import load
 
@@ -26,24 +27,23 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _say(f"output: {error.filename or ''}: {error.strerror}", INVALID)
     try:
-        from .run import run
+        with on_signal(stop_now):
+            from .run import run
 
-        run(spec, log)
+            run(spec, log)
     except (InvalidSpec, InvalidData, InvalidModel) as error:
         log.event("invalid", error.message, level="error")
         return _say(error.message, INVALID)
     except GenAIStackError as error:
         log.event("failed", error.message, level="error")
         return _say(error.message, FAILED)
+    except Interrupted as error:
+        log.event("interrupted", str(error), level="warn")
+        return _say(str(error), INTERRUPTED)
     except MemoryError:
         log.event("failed", "out of memory; lower batch_size or max_length", level="error")
         return _say("out of memory; lower batch_size or max_length", FAILED)
-    except (
-        Exception
-    ) as error:  # the process's edge: whatever a library raises becomes the last event and exit 1
-        if type(error).__name__ == "Interrupted":
-            log.event("interrupted", str(error), level="warn")
-            return _say(str(error), INTERRUPTED)
+    except Exception as error:  # the process's edge: what a library raises becomes the last event
         message = f"{type(error).__name__}: {error}"
         log.event("failed", message, level="error")
         return _say(message, FAILED)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from datasets import Dataset
@@ -16,19 +14,12 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from .encode import IGNORED, Encoded
-from .optimizers import MuonWithAdamW
+from .interrupts import Interrupted, on_signal
+from .optimizers import MUON_RATE, MuonWithAdamW
 from .outputs import RunLog
 from .spec import TrainingSpec
 
 KEPT_CHECKPOINTS = 2
-
-
-class Interrupted(Exception):
-    """SIGTERM or SIGINT came; `checkpoint` is what the next run resumes from."""
-
-    def __init__(self, checkpoint: Path) -> None:
-        super().__init__(f"interrupted; {checkpoint.name} is kept, the same command resumes from it")
-        self.checkpoint = checkpoint
 
 
 def optimize(
@@ -52,12 +43,12 @@ def optimize(
     resumed = newest_checkpoint(output)
     if resumed is not None:
         log.event("resumed", f"resuming from {resumed.name}", checkpoint=resumed.name)
-    with watcher.signals():
+    with on_signal(watcher.stop):
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     if watcher.stopped:
         newest = newest_checkpoint(output)
         assert newest is not None
-        raise Interrupted(newest)
+        raise Interrupted(f"interrupted; {newest.name} is kept, the same command resumes from it")
     return watcher.result(trainer.state.global_step)
 
 
@@ -145,8 +136,9 @@ class _Watcher(TrainerCallback):
         self.tokens = self.tokens_before = 0.0
         self.began = self.logged = time.monotonic()
 
-    def signals(self) -> Any:
-        return _Signals(self)
+    def stop(self) -> None:
+        """Asks for a checkpoint and the end, as soon as the step under way is done."""
+        self.stopped = True
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.began = self.logged = time.monotonic()
@@ -179,8 +171,6 @@ class _Watcher(TrainerCallback):
 
     def _rate(self, logged: float) -> float:
         """The logged rate is the first group's; Muon's stands for AdamW's times a constant."""
-        from .optimizers import MUON_RATE
-
         return logged / MUON_RATE if self.spec.hyperparameters.optimizer == "muon" else logged
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
@@ -203,22 +193,3 @@ class _Watcher(TrainerCallback):
         last = self.losses[-max(1, len(self.losses) // 10) :]
         return {"steps": steps, "loss": sum(last) / len(last) if last else None, "tokens": int(self.tokens),
                 "seconds": round(time.monotonic() - self.began, 3)}  # fmt: skip
-
-
-class _Signals:
-    """While entered, SIGTERM and SIGINT ask the watcher to stop."""
-
-    def __init__(self, watcher: _Watcher) -> None:
-        self.watcher = watcher
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        def stop(number: int, frame: FrameType | None) -> None:
-            self.watcher.stopped = True
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self.before[number] = signal.signal(number, stop)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)

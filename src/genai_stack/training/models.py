@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InvalidModel, InvalidSpec
 from ..sources import resolve
+from .beginnings import set_copying_heads
 from .spec import Architecture, TrainingSpec
 
 VOCABULARY_MULTIPLE = 64
@@ -34,7 +35,7 @@ def open_model(spec: TrainingSpec, tokenizer: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     if spec.architecture is not None:
-        return _scratch(spec.architecture, tokenizer)
+        return _scratch(spec.architecture, tokenizer, spec.seed)
     directory = resolve(spec.base)
     try:
         model = AutoModelForCausalLM.from_pretrained(
@@ -45,7 +46,7 @@ def open_model(spec: TrainingSpec, tokenizer: Any) -> Any:
     return _with_adapter(model, spec) if spec.method == "lora" else model
 
 
-def _scratch(shape: Architecture, tokenizer: Any) -> Any:
+def _scratch(shape: Architecture, tokenizer: Any, seed: int) -> Any:
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
     vocabulary = -(-len(tokenizer) // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
@@ -60,6 +61,8 @@ def _scratch(shape: Architecture, tokenizer: Any) -> Any:
     model: Any = LlamaForCausalLM(config)
     generation: Any = GenerationConfig
     model.generation_config = generation(**ids)
+    if shape.start == "copying":
+        set_copying_heads(model, seed)
     return model
 
 

@@ -20,7 +20,7 @@ from .spec import TrainingSpec
 def run(spec: TrainingSpec, log: RunLog) -> None:
     """Trains as `spec` says and leaves a complete run in `spec.output`.
 
-    Raises InvalidSpec, InvalidData or InvalidModel before anything is trained, and loop.Interrupted on a signal.
+    Raises InvalidSpec, InvalidData or InvalidModel before anything is trained, and Interrupted on a signal.
     """
     output = Path(spec.output)
     if (output / MANIFEST).exists():

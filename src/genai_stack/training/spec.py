@@ -46,6 +46,8 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kv_heads: Positive = 4
     context: Positive = 1024
     """The longest sequence in tokens."""
+    start: Literal["random", "copying"] = "random"
+    """`copying` sets two layers of attention by hand so that the untrained model can copy from its context."""
     rope_theta: Annotated[float, msgspec.Meta(gt=0)] = 10000.0
 
 
@@ -160,6 +162,8 @@ def parse(value: Any) -> TrainingSpec:
 def _check_heads(shape: Architecture) -> None:
     if shape.hidden_size % shape.heads or (shape.hidden_size // shape.heads) % 2:
         raise InvalidSpec("architecture.hidden_size: must be an even multiple of architecture.heads")
+    if shape.start == "copying" and shape.layers < 2:
+        raise InvalidSpec('architecture.start: "copying" takes two layers or more')
     if shape.heads % shape.kv_heads:
         raise InvalidSpec("architecture.heads: must be a multiple of architecture.kv_heads")
 

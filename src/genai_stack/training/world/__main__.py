@@ -1,11 +1,11 @@
-"""`python -m genai_stack.training.world OUT.jsonl --count N [--seed S] [--texts] [--heldout]` writes a corpus."""
+"""`python -m genai_stack.training.world OUT.jsonl --count N` writes a corpus; the same options, the same bytes."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from .corpus import write
+from .corpus import examples, write
 
 
 def main() -> None:
@@ -14,9 +14,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True, help="how many examples")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--texts", action="store_true", help="mix in plain reports")
+    parser.add_argument("--copying", type=float, default=0.0, help="the share of drills in copying")
     parser.add_argument("--heldout", action="store_true", help="draw from the held-out names")
     args = parser.parse_args()
-    write(args.out, args.seed, args.count, heldout=args.heldout, texts=args.texts)
+    options = {"heldout": args.heldout, "texts": args.texts, "copying": args.copying}
+    write(args.out, examples(args.seed, args.count, **options))
 
 
 if __name__ == "__main__":

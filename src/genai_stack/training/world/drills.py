@@ -42,6 +42,38 @@ def repeat(draw: Draw) -> Chat:
     return with_system(draw, [user(ask.format(text)), assistant(text)])
 
 
+def copy(draw: Draw) -> Chat:
+    """A long line of words, names, numbers and letters, said again: the plainest lesson in copying."""
+    items = [_token(draw) if draw.chance(0.8) else _letters(draw) for _ in range(draw.number(4, 18))]
+    text = draw.one((" ", ", ", "\n", " ", " / ")).join(items)
+    ask = draw.one(
+        ("Repeat: {}", "Copy this: {}", "Say exactly: {}", "Repeat after me: {}", "{}\n\nRepeat this.")
+    )
+    return [user(ask.format(text)), assistant(text)]
+
+
+def _letters(draw: Draw) -> str:
+    return "".join(draw.one("abcdefghijklmnopqrstuvwxyz") for _ in range(draw.number(2, 6)))
+
+
+def lookup(draw: Draw) -> Chat:
+    """Keys with values, and several questions on them, each answered by the value."""
+    keys = (
+        draw.some(WORDS, draw.number(2, 8))
+        if draw.chance(0.5)
+        else [_token(draw) for _ in range(draw.number(2, 7))]
+    )
+    table = {key: _token(draw) for key in keys}
+    joint, between = draw.one((": ", " = ", " is ")), draw.one(("\n", ", ", "; "))
+    told = between.join(key + joint + value for key, value in table.items())
+    ask = draw.one(("{}?", "What is {}?", "{}"))
+    asked = draw.some(list(table), draw.number(1, len(table)))
+    chat = [user(f"{told}\n\n{ask.format(asked[0])}"), assistant(table[asked[0]])]
+    for key in asked[1:]:
+        chat += [user(ask.format(key)), assistant(table[key])]
+    return with_system(draw, chat, share=0.1)
+
+
 def listing(draw: Draw) -> Chat:
     name = draw.one(sorted(_SETS))
     count = draw.number(2, 5)

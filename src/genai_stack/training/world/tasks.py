@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from .complaints import WORDINGS, complaint
-from .facts import KINDS, TOPICS, Record, record
+from .facts import Record, record
 from .glossary import SYSTEMS, UNSTATED
+from .kinds import TOPICS
 from .names import WORDS, Draw
 from .opinions import LABELS, review
 
@@ -191,7 +192,6 @@ def tell(draw: Draw) -> str:
 
 
 __all__ = [
-    "KINDS",
     "Chat",
     "Turn",
     "assistant",
