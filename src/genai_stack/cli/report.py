@@ -99,7 +99,9 @@ class Report:
             self._console.print(Text(f"  {command}"), soft_wrap=True)
 
     def _title(self, layer: str, name: str, told: str) -> None:
-        self._console.print(Text.assemble((f"\n{layer:<7}", "bold cyan"), (f"{name}  ", "bold"), told))
+        self._console.print(
+            Text.assemble((f"\n{layer:<7}", "bold cyan"), (f"{name}  ", "bold"), told), soft_wrap=True
+        )
 
 
 def _next_steps(outcome: Outcome, home: Path) -> list[str]:

@@ -28,7 +28,8 @@ for mode in (instructor.Mode.TOOLS, instructor.Mode.JSON_SCHEMA, instructor.Mode
     found = client.chat.completions.create(response_model=Mood, max_retries=0, **ASK)
     assert isinstance(found, Mood), (mode, found)
     partial = list(client.chat.completions.create_partial(response_model=Mood, max_retries=0, **ASK))
-    assert partial[-1].model_dump() == found.model_dump(), (mode, partial)
+    assert len(partial) > 1, (mode, partial)
+    assert partial[-1].mood in ("glad", "sad"), (mode, partial)
     print(f"structured output and its stream by {mode.value}")
 
 answer = plain.chat.completions.create(**ASK)
