@@ -47,8 +47,9 @@ lint: .venv/.test
 	@.venv-clients/bin/python $(LOCKED) requirements/clients.txt
 	@touch $@
 
+# Pins that still fit stay; `make lock UPGRADE=--upgrade` moves all of them.
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-package torch --no-header --no-annotate --upgrade
+	--no-emit-package torch --no-header --no-annotate $(UPGRADE)
 
 lock: | .venv/bin/python
 	.venv/bin/python -m venv .venv-lock
