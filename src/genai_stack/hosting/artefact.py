@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -38,6 +38,10 @@ class Manifest(msgspec.Struct, frozen=True):
 
     tokenizer: str
     model: str | None = None
+
+
+class _Unconvertible(Exception):
+    pass
 
 
 def prepare(directory: Path, adapter: Path | None, precision: Precision, cache: Path) -> Path:
@@ -75,9 +79,11 @@ def write_tokenizer(directory: Path, into: Path, cache: Path) -> None:
     if _manifest(shipped).tokenizer == digest:
         place = shipped
     elif not place.is_dir():
-        with _building(place) as scratch:
+        with suppress(_Unconvertible), _building(place) as scratch:
             if not convert_tokenizer(directory, scratch):
-                return
+                raise _Unconvertible
+        if not place.is_dir():
+            return
     for name in _TOKENIZER:
         shutil.copyfile(place / name, into / name)
 

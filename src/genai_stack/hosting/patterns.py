@@ -6,8 +6,17 @@ import re
 import warnings
 from typing import Any
 
-CHARACTER = r'[^"\\\x00-\x1f]'
-"""A character that stands for itself in a JSON string."""
+Ranges = list[tuple[int, int]]
+_PLAIN: Ranges = [
+    (0x20, 0x21),
+    (0x23, 0x5B),
+    (0x5D, 0x7E),
+    (0xA0, 0xD7FF),
+    (0xE000, 0xFFFD),
+    (0x10000, 0x10FFFF),
+]
+"""Code points that stand for themselves in a JSON string. They are listed rather than excluded, because the engine
+takes an excluding class for any bytes at all, valid UTF-8 or not."""
 _MOST = 256
 _FORMATS = {
     "date": r"^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$",
@@ -19,11 +28,35 @@ _FORMATS = {
     "duration": r"^P([1-9][0-9]{0,3}D|T[1-9][0-9]{0,3}[HMS]|[1-9][0-9]{0,3}[WMY])$",
 }
 _FORMATS["date-time"] = _FORMATS["date"][:-1] + "T" + _FORMATS["time"][1:]
-_CLASSES = {"CATEGORY_DIGIT": "0-9", "CATEGORY_WORD": "a-zA-Z0-9_", "CATEGORY_SPACE": " "}
+_CLASSES: dict[str, Ranges] = {
+    "CATEGORY_DIGIT": [(48, 57)],
+    "CATEGORY_WORD": [(48, 57), (65, 90), (95, 95), (97, 122)],
+    "CATEGORY_SPACE": [(32, 32)],
+}
 
 
 class CantEnforce(Exception):
     pass
+
+
+def character_class(ranges: Ranges) -> str:
+    """Inclusive ranges of code points as a class of the grammar."""
+    return (
+        "["
+        + "".join(_point(low) if low == high else f"{_point(low)}-{_point(high)}" for low, high in ranges)
+        + "]"
+    )
+
+
+def _point(code: int) -> str:
+    character = chr(code)
+    if character in "\\]^-[":
+        return "\\" + character
+    return character if 32 <= code < 127 else f"\\U{code:08x}"
+
+
+CHARACTER = character_class(_PLAIN)
+"""A character that stands for itself in a JSON string."""
 
 
 def from_format(name: str) -> str:
@@ -38,9 +71,12 @@ def from_regex(pattern: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            parsed = list(re._parser.parse(pattern))  # type: ignore[attr-defined]
+            tree = re._parser.parse(pattern)  # type: ignore[attr-defined]
         except (re.error, RecursionError, OverflowError) as error:
             raise CantEnforce(f"{pattern!r} isn't understood ({error})") from None
+    if tree.state.flags & ~re.UNICODE:
+        raise CantEnforce(f"{pattern!r} sets flags, which can't be enforced")
+    parsed = list(tree)
     anchored = [False, False]
     if parsed and _is_anchor(parsed[0], "AT_BEGINNING"):
         anchored[0], parsed = True, parsed[1:]
@@ -67,7 +103,7 @@ def _node(kind: str, value: Any, pattern: str) -> str:
         return _class([("LITERAL", value)], True, pattern)
     if kind == "IN":
         negated = str(value[0][0]) == "NEGATE"
-        return _class([(str(k), v) for k, v in value[1:] if True] if negated else value, negated, pattern)
+        return _class(value[1:] if negated else value, negated, pattern)
     if kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
         least, most, inner = value
         body = f"({_sequence(inner, pattern)})"
@@ -89,33 +125,36 @@ def _node(kind: str, value: Any, pattern: str) -> str:
 
 
 def _class(items: Any, negated: bool, pattern: str) -> str:
-    parts = []
+    ranges: Ranges = []
     for kind, value in items:
         name = str(kind)
         if name == "LITERAL":
-            parts.append(_in_class(value, pattern, negated))
+            ranges.append((value, value))
         elif name == "RANGE":
-            low, high = value
-            if (not negated and any(low <= ord(c) <= high for c in '"\\')) or low < 32:
-                raise CantEnforce(f"{pattern!r} has a range over characters that JSON escapes")
-            parts.append(f"{_in_class(low, pattern, negated)}-{_in_class(high, pattern, negated)}")
+            ranges.append(value)
         elif name == "CATEGORY" and str(value) in _CLASSES:
-            parts.append(_CLASSES[str(value)])
+            ranges += _CLASSES[str(value)]
         else:
             raise CantEnforce(f"{pattern!r} can't be enforced ({name.lower()} in a class)")
-    inside = "".join(parts)
-    return rf'[^{inside}"\\\x00-\x1f]' if negated else f"[{inside}]"
-
-
-def _in_class(code: int, pattern: str, negated: bool) -> str:
-    character = chr(code)
-    if code < 32 or (character in '"\\' and not negated):
-        if negated:
-            return ""
+    if negated:
+        return character_class(_without(_PLAIN, sorted(ranges)))
+    if any(_without([one], _PLAIN) for one in ranges):
         raise CantEnforce(f"{pattern!r} has a class with a character that JSON escapes")
-    if character in '\\]^-["':
-        return "\\" + character
-    return character if code < 127 else f"\\U{code:08x}"
+    return character_class(ranges)
+
+
+def _without(ranges: Ranges, taken: Ranges) -> Ranges:
+    """What of `ranges` lies in none of `taken`; both in order."""
+    left = []
+    for low, high in ranges:
+        for first, last in taken:
+            if first <= high and last >= low:
+                if first > low:
+                    left.append((low, first - 1))
+                low = max(low, last + 1)
+        if low <= high:
+            left.append((low, high))
+    return left
 
 
 def _quoted(code: int, pattern: str) -> str:

@@ -41,7 +41,7 @@ _TYPES = tuple(_OF_TYPE)
 _COMMA, _COLON = '"," " "?', '":" " "?'
 _SHARED = {
     "string": r'"\"" char* "\""',
-    "char": r"""[^"\\\x00-\x1f] | "\\" ["\\/bfnrt]""",
+    "char": patterns.CHARACTER + r""" | "\\" ["\\/bfnrt]""",
     "value": 'object | array | string | number | "true" | "false" | "null"',
     "object": f'"{{" (string {_COLON} value ({_COMMA} string {_COLON} value)*)? "}}"',
     "array": f'"[" (value ({_COMMA} value)*)? "]"',

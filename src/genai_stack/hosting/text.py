@@ -127,9 +127,9 @@ class Text:
     def _guard(self, value: Any, marker: str) -> Any:
         if isinstance(value, str):
             broken = self._control.sub(lambda m: m[0][0] + marker + m[0][1:], value)
-            if any(_straddles(value, control) for control in self._added):
-                broken = f"{marker}{broken}{marker}" if value.strip() == value else f"{broken}{marker}"
-            return broken
+            before = marker if any(_begins_within(value, control) for control in self._added) else ""
+            after = marker if any(_ends_within(value, control) for control in self._added) else ""
+            return before + broken + after
         if isinstance(value, list):
             return [self._guard(item, marker) for item in value]
         if isinstance(value, dict):
@@ -184,9 +184,13 @@ def load_text(directory: Path) -> Text:
     return Text(data, load_template(directory, read_json(settings) if settings.is_file() else {}))
 
 
-def _straddles(value: str, control: str) -> bool:
-    """Whether `value` ends as `control` begins, or begins as it ends."""
-    return any(value.endswith(control[:n]) or value.startswith(control[n:]) for n in range(1, len(control)))
+def _begins_within(value: str, control: str) -> bool:
+    """Whether `value` begins as `control` ends, so that what stands before it might complete `control`."""
+    return any(value.startswith(control[n:]) for n in range(1, len(control)))
+
+
+def _ends_within(value: str, control: str) -> bool:
+    return any(value.endswith(control[:n]) for n in range(1, len(control)))
 
 
 def _without_added(raw: dict[str, Any], *, first: bool) -> dict[str, Any]:
