@@ -78,11 +78,11 @@ def write_adapter(base: Any, directory: Path, *, seed: int = 1, **settings: Any)
     import torch
     from peft import LoraConfig, get_peft_model
 
+    torch.manual_seed(seed)
     options: dict[str, Any] = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj", "down_proj"]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
         model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **(options | settings))).eval()
-    torch.manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
