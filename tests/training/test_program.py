@@ -179,7 +179,9 @@ def test_a_terminated_run_exits_75_and_resumes_to_the_same_weights(make_spec: Ma
     assert "resumes" in error
     assert not (tmp_path / "stopped" / "manifest.json").exists()
     assert list((tmp_path / "stopped" / "checkpoints").glob("step-*"))
-    assert main([str(spec)]) == 0
+    other = make_spec("stopped", hyperparameters={**long, "lora_rank": 8})
+    assert main([str(other)]) == 2
+    assert main([str(make_spec("stopped", hyperparameters=long))]) == 0
     assert digests(tmp_path / "stopped") == digests(tmp_path / "straight")
 
 

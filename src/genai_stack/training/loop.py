@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from ..errors import InvalidSpec
 from .encode import IGNORED, Encoded
 from .interrupts import Interrupted, on_signal
 from .optimizers import MUON_RATE, MuonWithAdamW
@@ -20,6 +22,7 @@ from .outputs import RunLog
 from .spec import TrainingSpec
 
 KEPT_CHECKPOINTS = 2
+SPEC_FILE = "spec.json"
 
 
 def optimize(
@@ -42,6 +45,7 @@ def optimize(
     trainer.remove_callback(PrinterCallback)
     resumed = newest_checkpoint(output)
     if resumed is not None:
+        _check_same_spec(spec, resumed)
         log.event("resumed", f"resuming from {resumed.name}", checkpoint=resumed.name)
     with on_signal(watcher.stop):
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
@@ -56,6 +60,16 @@ def newest_checkpoint(output: Path) -> Path | None:
     """The committed checkpoint with the most steps."""
     found = sorted((output / "checkpoints").glob("step-*"), key=lambda path: int(path.name.partition("-")[2]))
     return found[-1] if found else None
+
+
+def _check_same_spec(spec: TrainingSpec, checkpoint: Path) -> None:
+    """A checkpoint goes on under the spec it was made by; InvalidSpec otherwise."""
+    try:
+        made_by = (checkpoint / SPEC_FILE).read_bytes()
+    except OSError:
+        made_by = b""
+    if made_by != msgspec.json.encode(spec):
+        raise InvalidSpec(f"output: {checkpoint} was made by another spec; give another directory or remove it")
 
 
 def _arguments(spec: TrainingSpec, output: Path, evaluate: bool) -> Any:
@@ -182,6 +196,7 @@ class _Watcher(TrainerCallback):
         name = f"step-{state.global_step}"
         made = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         target = self.output / "checkpoints" / name
+        (made / SPEC_FILE).write_bytes(msgspec.json.encode(self.spec))
         shutil.rmtree(target, ignore_errors=True)
         made.rename(target)
         self.log.event("checkpoint", f"{name} is committed", checkpoint=name)

@@ -53,7 +53,7 @@ def _field(draw: Draw, told: Record, *, stated: float = 0.85) -> str:
 
 
 def question(draw: Draw) -> Chat:
-    """One passage, one to three questions on it, answered by the value alone."""
+    """One passage, one to five questions on it, answered by the value alone."""
     told = record(draw)
     passage = told.passage
     if draw.chance(0.2):
@@ -63,7 +63,7 @@ def question(draw: Draw) -> Chat:
         user(draw.one(_ASK).format(p=passage, q=told.question(first, draw))),
         assistant(_answer(told, first)),
     ]
-    while draw.chance(0.35) and len(chat) < 6:
+    while draw.chance(0.6) and len(chat) < 10:
         name = _field(draw, told)
         chat += [user(told.question(name, draw)), assistant(_answer(told, name))]
     return with_system(draw, chat)
