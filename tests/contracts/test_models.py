@@ -142,6 +142,15 @@ async def test_deploy_undeploy_live(host: ModelHost, registry: ModelRegistry) ->
     assert (await host.invoke("ft:builtin:a:1", CHAT, ask("ft:builtin:a:1"))).status == 200
 
 
+async def test_a_model_that_was_deleted_is_freed_too(host: ModelHost, registry: ModelRegistry) -> None:
+    await host.deploy("ft:builtin:a:1")
+    version = registry.get("ft:builtin:a:1")
+    registry.delete(version.name)
+    await host.undeploy(version.name)
+    registry.register(version)
+    assert await host.live() == ["builtin"]
+
+
 async def test_close_and_use_again(host: ModelHost) -> None:
     assert (await host.invoke("builtin", CHAT, ask("builtin"))).status == 200
     await host.close()

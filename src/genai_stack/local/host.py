@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from genai_stack.errors import EngineFailed
+from genai_stack.errors import EngineFailed, NotFound
 from genai_stack.ports import ModelRegistry, ModelVersion, Reply, ReplyStream
 
 from .home import Home
@@ -65,13 +65,23 @@ class LoopbackHost:
             raise _failed(server, error) from error
 
     async def undeploy(self, model: str) -> None:
-        version, server = self._find(model)
-        if version.base is None:
-            await server.stop()
-        elif (url := await server.answering(self._client())) is not None:
+        """A model that the registry has forgotten since is freed all the same."""
+        try:
+            version, server = self._find(model)
+        except NotFound:
+            holders = [server for server in self._servers.values() if model in server.attached]
+            if not holders:
+                raise
+        else:
+            if version.base is None:
+                await server.stop()
+                return
+            holders = [server]
+        for server in holders:
             server.attached.pop(model, None)
-            with suppress(*BROKEN):
-                await self._detach(model, url)
+            if (url := await server.answering(self._client())) is not None:
+                with suppress(*BROKEN):
+                    await self._detach(model, url)
 
     async def live(self) -> list[str]:
         """In the registry's order."""
