@@ -1,4 +1,4 @@
-"""What config.json says about a decoder, read once and checked: the Llama, Qwen2 and Qwen3 family."""
+"""What config.json says, read once and checked: decoders of the Llama, Qwen2 and Qwen3 family, BERT encoders."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from ..errors import InvalidModel
-from .weights import FloatArray
 
 _FAMILY = ("llama", "qwen2", "qwen3")
 
@@ -58,7 +56,7 @@ class Architecture(msgspec.Struct, frozen=True):
     context: int
     epsilon: float
     tied: bool
-    inverse_frequencies: FloatArray
+    inverse_frequencies: tuple[float, ...]
 
     def kv_bytes_per_token(self, element: int) -> int:
         """Bytes that the keys and values of one token take, `element` bytes a number."""
@@ -115,6 +113,31 @@ def read_architecture(directory: Path) -> Architecture:
     )
 
 
+class Encoder(msgspec.Struct, frozen=True):
+    """config.json of a BERT. `max_position_embeddings` is the window in tokens."""
+
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    max_position_embeddings: int
+    vocab_size: int
+    layer_norm_eps: float = 1e-12
+    hidden_act: str = "gelu"
+    position_embedding_type: str = "absolute"
+
+
+def read_encoder(directory: Path) -> Encoder:
+    """Raises InvalidModel, naming the setting that isn't supported."""
+    file = directory / "config.json"
+    try:
+        config = msgspec.convert(read_json(file), Encoder)
+    except msgspec.ValidationError as error:
+        raise InvalidModel(f"{file}: {error}") from error
+    if config.hidden_act != "gelu" or config.position_embedding_type != "absolute":
+        raise InvalidModel(f"{file}: only gelu and absolute positions are supported in an encoder")
+    return config
+
+
 def stop_tokens(directory: Path) -> list[int]:
     """The ids that end an answer, from generation_config.json, else config.json. May be empty."""
     for name in ("generation_config.json", "config.json"):
@@ -127,22 +150,25 @@ def stop_tokens(directory: Path) -> list[int]:
     return []
 
 
-def _inverse_frequencies(config: _Config, head_dim: int, file: Path) -> FloatArray:
+def _inverse_frequencies(config: _Config, head_dim: int, file: Path) -> tuple[float, ...]:
     rope = config.rope_parameters or config.rope_scaling or _Rope()
     kind = rope.rope_type or rope.type or "default"
     theta = rope.rope_theta or config.rope_theta
-    plain = 1.0 / theta ** (np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
+    plain = [theta ** (-place / head_dim) for place in range(0, head_dim, 2)]
     if kind == "default":
-        scaled = plain
-    elif kind == "linear":
-        scaled = plain / rope.factor
-    elif kind == "llama3":
-        wavelength = 2 * math.pi / plain
-        original, low, high = rope.original_max_position_embeddings, rope.low_freq_factor, rope.high_freq_factor
-        smooth = np.clip((original / wavelength - low) / (high - low), 0.0, 1.0)
-        scaled = (1 - smooth) * plain / rope.factor + smooth * plain
-    else:
-        raise InvalidModel(
-            f"{file}: the rope scaling {kind!r} isn't supported; 'default', 'linear' and 'llama3' are"
-        )
-    return scaled.astype(np.float32)
+        return tuple(plain)
+    if kind == "linear":
+        return tuple(frequency / rope.factor for frequency in plain)
+    if kind == "llama3":
+        return tuple(_llama3(frequency, rope) for frequency in plain)
+    raise InvalidModel(
+        f"{file}: the rope scaling {kind!r} isn't supported; 'default', 'linear' and 'llama3' are"
+    )
+
+
+def _llama3(frequency: float, rope: _Rope) -> float:
+    """Slow rotations are slowed down by `factor`, fast ones left alone, the ones between mixed."""
+    turns = rope.original_max_position_embeddings * frequency / (2 * math.pi)
+    mix = (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor)
+    mix = min(1.0, max(0.0, mix))
+    return (1 - mix) * frequency / rope.factor + mix * frequency

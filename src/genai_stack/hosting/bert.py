@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
-from ..errors import InvalidModel
-from .architecture import read_json
+from .architecture import Encoder
 from .weights import FloatArray
-
-
-class Encoder(msgspec.Struct, frozen=True):
-    """config.json of a BERT. `max_position_embeddings` is the window in tokens."""
-
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    max_position_embeddings: int
-    vocab_size: int
-    layer_norm_eps: float = 1e-12
-    hidden_act: str = "gelu"
-    position_embedding_type: str = "absolute"
-
-
-def read_encoder(directory: Path) -> Encoder:
-    """Raises InvalidModel, naming the setting that isn't supported."""
-    file = directory / "config.json"
-    try:
-        config = msgspec.convert(read_json(file), Encoder)
-    except msgspec.ValidationError as error:
-        raise InvalidModel(f"{file}: {error}") from error
-    if config.hidden_act != "gelu" or config.position_embedding_type != "absolute":
-        raise InvalidModel(f"{file}: only gelu and absolute positions are supported in an encoder")
-    return config
 
 
 def build(config: Encoder, weights: Mapping[str, FloatArray]) -> ov.Model:

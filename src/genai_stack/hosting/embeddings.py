@@ -6,7 +6,6 @@ import base64
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from ..errors import ContextLengthExceeded, RequestError
 from ..protocol import EmbeddingRequest
@@ -24,6 +23,8 @@ async def answer(served: Served, request: EmbeddingRequest) -> Done:
             param="dimensions",
             code="invalid_value",
         )
+    import numpy as np  # here, since a server that generates text has no other use for it
+
     inputs = [_ids(served, text) for text in request.inputs]
     rows = np.frombuffer(await served.engine.embed(inputs), dtype="<f4").reshape(len(inputs), served.width)
     if size < served.width:

@@ -9,6 +9,7 @@ import numpy as np
 import openvino as ov
 
 from . import bert
+from .architecture import read_encoder
 from .weights import FloatArray, open_weights
 
 BATCH = 32
@@ -16,7 +17,7 @@ BATCH = 32
 
 class SentenceEncoder:
     def __init__(self, directory: Path, threads: int) -> None:
-        graph = bert.build(bert.read_encoder(directory), open_weights(directory))
+        graph = bert.build(read_encoder(directory), open_weights(directory))
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
         self._compiled = ov.Core().compile_model(graph, "CPU", settings)
 

@@ -16,8 +16,7 @@ import msgspec
 
 from .. import sources
 from ..errors import Conflict, NotFound, RequestError
-from .architecture import model_type, read_architecture
-from .bert import read_encoder
+from .architecture import model_type, read_architecture, read_encoder
 from .engine import Engine
 from .serving import Served, read_defaults
 from .text import load_text

@@ -41,7 +41,7 @@ class _Builder:
         self.mask = self._mask()
         angles = op.matmul(
             op.unsqueeze(op.convert(self.positions, "f32"), _i64(2)),
-            op.constant(shape.inverse_frequencies[None, None]),
+            _f32([[shape.inverse_frequencies]]),
             False,
             False,
         )
