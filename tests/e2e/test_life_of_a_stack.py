@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from genai_stack import AsyncGenAIStack, GenAIStack
+from genai_stack import AsyncGenAIStack, GenAIStack, builtin
 from tests.live import COMMAND, Live, environment, live_stack, processes_of, start, stop
 
 
-def command(home: Path, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def command(
+    home: Path, *arguments: str, stdin: str | None = None, base_url: str | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
-        env=environment(home),
+        env=environment(home, **({"GENAI_STACK_BASE_URL": base_url} if base_url else {})),
         input=stdin,
         stdin=None if stdin is not None else subprocess.DEVNULL,
         capture_output=True,
@@ -162,3 +167,57 @@ input()
     assert not processes_of(home)
     child.stdin.close()
     child.stdout.close()
+
+
+@pytest.mark.slow
+def test_a_model_directory_becomes_the_default(tmp_path: Path) -> None:
+    with live_stack(tmp_path / "stack", "--model", str(builtin.model_dir())) as stack:
+        with stack.openai() as client:
+            assert next(iter(client.models.list())).id == "model"
+        answer = command(stack.home, "chat", "--max-tokens", "8", "Say hello.", base_url=stack.base_url)
+        assert answer.returncode == 0, answer.stderr
+        stack.process.send_signal(signal.SIGTERM)
+        assert stack.process.wait(30) == 0
+
+
+def pinged(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return int(reply.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+@pytest.mark.slow
+def test_one_model_is_served_by_itself(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "builtin", "--port", "0"],
+        env=environment(home),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.stdout
+    with process.stdout as out:
+        url = re.search(r"http://\S+(?=/invocations)", out.readline())
+        assert url
+        deadline = time.monotonic() + 60
+        while (status := pinged(f"{url[0]}/ping")) != 200:
+            assert status == 503
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        asked = urllib.request.Request(
+            f"{url[0]}/invocations",
+            json.dumps(
+                {"model": "builtin", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
+            ).encode(),
+            {"X-Amzn-SageMaker-Custom-Attributes": "route=/v1/chat/completions"},
+        )
+        with urllib.request.urlopen(asked, timeout=30) as reply:
+            assert json.load(reply)["choices"][0]["message"]["content"]
+        process.terminate()
+        assert process.wait(30) == 0
+    assert not processes_of(home)

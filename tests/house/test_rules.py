@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import resource
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -81,14 +81,16 @@ def test_the_wheel_carries_the_built_in_model(tmp_path: Path) -> None:
         assert want <= set(archive.namelist())
 
 
-def quickest(command: list[str], tries: int = 5) -> float:
-    """Seconds of the best try: what the program costs, whatever else this machine is doing."""
-    times = []
+def cheapest(command: list[str], tries: int = 5) -> float:
+    """Processor seconds of the best try: on an idle machine they pass as fast as the clock, on a busy one they are
+    what the program still costs."""
+    costs = []
     for _ in range(tries):
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, capture_output=True)
-        times.append(time.perf_counter() - began)
-    return min(times)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        costs.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(costs)
 
 
 @pytest.mark.parametrize(
@@ -100,5 +102,5 @@ def quickest(command: list[str], tries: int = 5) -> float:
     ],
 )
 def test_the_doors_open_quickly(limit: float, command: list[str]) -> None:
-    bare = quickest([sys.executable, "-c", "pass"]) if command[0] == "-c" else 0.0
-    assert quickest([sys.executable, *command]) - bare < limit
+    bare = cheapest([sys.executable, "-c", "pass"]) if command[0] == "-c" else 0.0
+    assert cheapest([sys.executable, *command]) - bare < limit

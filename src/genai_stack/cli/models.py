@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
@@ -56,6 +55,8 @@ def show_model(name: str, home: Path, as_json: bool) -> None:
 @home_option
 def delete_model(name: str, home: Path) -> None:
     """Forget a model that a job made; its job keeps the files."""
+    import asyncio
+
     from ..client.hosting import AsyncHosting
 
     ports = services(home)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from ..errors import ConfigError
 from . import show
@@ -19,33 +18,11 @@ from .options import json_option
 if TYPE_CHECKING:
     from ..client.jobs import TrainingJob
     from ..client.stack import GenAIStack
-    from .report import Report
+    from .report import Outcome, Report, Score
 
 RECIPE = Path("recipes/quickstart.toml")
 HELD_OUT = Path("examples/support-desk/heldout.jsonl")
 BASE = "builtin"
-
-
-class Score(msgspec.Struct, frozen=True):
-    """`answers` are in the order of the questions; `first_token` is the median wait in seconds."""
-
-    model: str
-    exact: int
-    answers: list[str]
-    first_token: float
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """Seconds per layer, and what both models made of the held-out questions."""
-
-    job: str
-    steps: int
-    examples: int
-    seconds: dict[str, float]
-    base: Score
-    tuned: Score
-    questions: list[str]
-    expected: list[str]
 
 
 @click.command()
@@ -81,6 +58,7 @@ def _run(home: Path, report: Report) -> Outcome:
     from ..client import GenAIStack
     from ..client.loop import LoopThread
     from ..client.training import Training
+    from .report import Outcome
 
     questions, expected = _held_out()
     loop, services = LoopThread(), wiring.local_services(home)
@@ -120,6 +98,8 @@ def _compare(
     stack: GenAIStack, tuned: str, questions: list[str], expected: list[str], report: Report
 ) -> tuple[Score, Score]:
     """Both models on every question, one request at a time: the numbers don't hang on what shared a batch."""
+    from .report import Score
+
     answers: dict[str, list[str]] = {BASE: [], tuned: []}
     waits: dict[str, list[float]] = {BASE: [], tuned: []}
     with report.asking(len(questions) * 2) as asked:
@@ -160,6 +140,9 @@ def _stream(stack: GenAIStack, model: str, question: str) -> Iterator[str]:
 
 
 def _held_out() -> tuple[list[str], list[str]]:
+    """Questions and the answers that are right."""
+    import msgspec
+
     rows = [
         msgspec.json.decode(line)["messages"] for line in HELD_OUT.read_bytes().splitlines() if line.strip()
     ]

@@ -7,20 +7,39 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import msgspec
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from .quickstart import Outcome
-
 SAMPLES = 3
 """Questions whose answers are shown."""
 Asked = Callable[[str, str, str, str], None]
+
+
+class Score(msgspec.Struct, frozen=True):
+    """`answers` are in the order of the questions; `first_token` is the median wait in seconds."""
+
+    model: str
+    exact: int
+    answers: list[str]
+    first_token: float
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """Seconds per layer, and what both models made of the held-out questions."""
+
+    job: str
+    steps: int
+    examples: int
+    seconds: dict[str, float]
+    base: Score
+    tuned: Score
+    questions: list[str]
+    expected: list[str]
 
 
 class Report:
@@ -68,9 +87,8 @@ class Report:
                 if len(seen) <= SAMPLES:
                     mark, style = ("✓", "green") if answer == right else ("✗", "red")
                     name = "base " if ":" not in model else "tuned"
-                    progress.console.print(
-                        Text(f"  {mark} {name}  {' '.join(answer.split())[:200]}", style=style)
-                    )
+                    told = " ".join(answer.split())[:200] or "(nothing)"
+                    progress.console.print(Text(f"  {mark} {name}  {told}", style=style))
                 progress.advance(task)
 
             yield asked

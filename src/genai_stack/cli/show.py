@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
-import msgspec
 
 
 def document(value: Any) -> None:
     """One JSON document; structs become objects."""
+    import msgspec
+
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 

@@ -31,9 +31,13 @@ def up(
     once and kept there. A port or home directory that is in use ends this with exit code 2.
     """
     from ..config import find_config, load_config
+    from ..sources import check
     from .serving import serve
 
     stack = load_config(config or find_config())
     if model is not None:
         stack = stack.serving(model)
+    for configured in stack.models:
+        if Path(configured.source).is_absolute():
+            check(Path(configured.source))
     serve(home, host, port, stack, stop_with_parent=stop_with_parent)

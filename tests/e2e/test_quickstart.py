@@ -1,0 +1,71 @@
+"""The quickstart: its adapter beats the base, the same way every time, and nothing stays behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live import COMMAND, environment, processes_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def quickstart(home: Path) -> tuple[int, Any]:
+    result = subprocess.run(
+        [*COMMAND, "quickstart", "--home", str(home), "--json"],
+        env=environment(home),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert result.stdout, result.stderr
+    return result.returncode, json.loads(result.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_adapter_beats_the_base_twice_the_same_way(tmp_path: Path) -> None:
+    home = tmp_path / "quickstart"
+    code, first = quickstart(home)
+    assert first["tuned"]["exact"] > first["base"]["exact"]
+    assert code == 0
+    assert not processes_of(home)
+    _, second = quickstart(home)
+    for score in ("base", "tuned"):
+        assert second[score]["answers"] == first[score]["answers"]
+    print(
+        f"{first['base']['exact']} → {first['tuned']['exact']} of {len(first['questions'])}; {first['seconds']}"
+    )
+
+
+def test_it_says_where_it_can_run(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [*COMMAND, "quickstart"],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "run the quickstart in the repository's directory" in result.stderr
+
+
+def test_it_empties_no_directory_but_a_home(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("")
+    result = subprocess.run(
+        [*COMMAND, "quickstart", "--home", str(tmp_path)],
+        env=environment(tmp_path),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, "isn't a home directory" in result.stderr) == (2, True)
+    assert (tmp_path / "precious").exists()
