@@ -30,12 +30,15 @@ def chat(question: tuple[str, ...], model: str | None, system: str | None, home:
     stopped again at the end.
     """
     from ..client import GenAIStack
+    from ..client.endpoint import named, running
 
     text = " ".join(question) or ("" if sys.stdin.isatty() else sys.stdin.read().strip())
     if not text and not sys.stdin.isatty():
         raise click.UsageError("nothing to ask: give a question, or text on standard input")
     given = click.get_current_context().get_parameter_source("home")
     explicit = given is not None and given.name == "COMMANDLINE"
+    if sys.stderr.isatty() and (explicit or not named(home)) and not running(home):
+        click.echo(f"starting a stack in {home}, for as long as this lasts", err=True)
     with GenAIStack.local(home if explicit else None) as stack:
         client = stack.service.openai
         name = model or _default_model(client)
