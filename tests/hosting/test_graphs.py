@@ -182,3 +182,13 @@ def test_a_form_is_made_once_and_anew_for_new_weights(
     }
     assert len(others - {plain}) == 3
     assert not list(tmp_path.glob("building-*"))
+
+
+def test_the_built_in_models_form_is_the_one_its_weights_make() -> None:
+    """After new weights: python -m genai_stack.hosting.publish src/genai_stack/builtin/model"""
+    directory = sources.resolve("builtin")
+    manifest = json.loads((directory / artefact.SHIPPED / "manifest.json").read_text())
+    assert manifest["tokenizer"] == artefact.tokenizer_digest(directory)
+    assert manifest["model"] == artefact.model_digest(directory, None, "int8")
+    assert artefact.prepare(directory, None, "int8", Path("/nowhere")) == directory / artefact.SHIPPED
+    assert sum(f.stat().st_size for f in directory.rglob("*") if f.is_file()) <= 25e6

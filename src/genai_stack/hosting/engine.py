@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import msgspec
@@ -163,9 +164,13 @@ class Engine:
         await self._admit(len(requests))
         numbers = [next(self._ids) for _ in requests]
         feed = Feed(self, range(numbers[0], numbers[-1] + 1))
-        for number, request in zip(numbers, requests, strict=True):
-            self._feeds[number] = feed
-            self._send(msgspec.structs.replace(request, id=number))
+        try:
+            for number, request in zip(numbers, requests, strict=True):
+                self._feeds[number] = feed
+                self._send(msgspec.structs.replace(request, id=number))
+        except EngineFailed:
+            feed.close()
+            raise
         return feed
 
     async def score(self, tokens: list[int], alternatives: int) -> list[TokenScore]:
@@ -184,18 +189,21 @@ class Engine:
         """Cancels sequences; their feeds hear no more of them."""
         known = [i for i in ids if self._feeds.pop(i, None) is not None]
         if known and self.up:
-            self._send(Cancel(known))
+            with suppress(EngineFailed):
+                self._send(Cancel(known))
 
     async def _ask(self, id: int, command: Command) -> Any:
         await self._admit(1)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._answers[id] = answer
-        self._send(command)
         try:
+            self._send(command)
             return await answer
         finally:
-            if self._answers.pop(id, None) is not None and answer.cancelled() and self.up:
-                self._send(Cancel([id]))
+            del self._answers[id]
+            if answer.cancelled() and self.up:
+                with suppress(EngineFailed):
+                    self._send(Cancel([id]))
 
     async def _admit(self, more: int) -> None:
         """Raises Overloaded when `more` sequences don't fit; else waits until the model is up."""
@@ -209,9 +217,10 @@ class Engine:
                 self._arriving -= more
 
     def _send(self, command: Command) -> None:
-        if self._transport is None:
+        pipe = self._transport.get_pipe_transport(0) if self._transport else None
+        if pipe is None or pipe.is_closing():
             raise EngineFailed(_DIED)
-        cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0)).write(frame(command))
+        cast(asyncio.WriteTransport, pipe).write(frame(command))
 
     async def _keep(self) -> None:
         """Runs the process over and over until it refuses the model or this task is cancelled."""

@@ -44,8 +44,9 @@ class Text:
             raw = msgspec.json.decode(tokenizer_json, type=dict[str, Any])
             added = msgspec.convert(raw.get("added_tokens") or [], list[_Added])
             self._full = Tokenizer.from_str(tokenizer_json.decode())
-            self._first = Tokenizer.from_str(msgspec.json.encode(_without_added(raw, first=True)).decode())
-            self._later = Tokenizer.from_str(msgspec.json.encode(_without_added(raw, first=False)).decode())
+            plain, later = _without_added(raw)
+            self._first = Tokenizer.from_str(msgspec.json.encode(plain).decode())
+            self._later = Tokenizer.from_str(msgspec.json.encode(later).decode()) if later else self._first
         except Exception as error:  # tokenizers raises bare Exception
             raise InvalidModel(f"tokenizer.json can't be used: {error}") from error
         for tokenizer in (self._full, self._first, self._later):
@@ -193,11 +194,11 @@ def _ends_within(value: str, control: str) -> bool:
     return any(value.endswith(control[:n]) for n in range(1, len(control)))
 
 
-def _without_added(raw: dict[str, Any], *, first: bool) -> dict[str, Any]:
-    """The tokenizer with no control tokens. One that puts a space before a text's very first word only
-    (prepend_scheme "first") doesn't do so in the middle of a prompt."""
+def _without_added(raw: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The tokenizer with no control tokens; and as it works in the middle of a prompt, where that differs: one that
+    puts a space before a text's very first word (prepend_scheme "first") doesn't do so there."""
     plain = {**raw, "added_tokens": []}
     before = raw.get("pre_tokenizer") or {}
-    if not first and before.get("type") == "Metaspace" and before.get("prepend_scheme") == "first":
-        plain["pre_tokenizer"] = {**before, "prepend_scheme": "never"}
-    return plain
+    if before.get("type") == "Metaspace" and before.get("prepend_scheme") == "first":
+        return plain, {**plain, "pre_tokenizer": {**before, "prepend_scheme": "never"}}
+    return plain, None

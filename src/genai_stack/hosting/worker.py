@@ -65,10 +65,10 @@ class Worker:
         weights = open_weights(self._directory)
         small = weights.parameters() <= _SMALL
         if model_type(self._directory) == "bert":
-            self._threads = load.threads or (os.cpu_count() or 1)
+            self._threads = load.threads or _cores()
             self._encoder = SentenceEncoder(self._directory, self._threads)
             return
-        self._threads = load.threads or (1 if small else os.cpu_count() or 1)
+        self._threads = load.threads or (1 if small else _cores())
         shape, stops = read_architecture(self._directory), stop_tokens(self._directory)
         self._form = prepare(self._directory, self._adapter, load.precision, Path(load.cache))
         if not (self._form / "openvino_tokenizer.xml").is_file():
@@ -180,6 +180,11 @@ def main() -> int:
                 _send(reports, Step(ended))
         for report in worker.advance():
             _send(reports, report)
+
+
+def _cores() -> int:
+    """Those this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read(frames: Frames, waiting: deque[bytes]) -> bool:
