@@ -117,6 +117,10 @@ OBJECT = {"type": "object"}
         ({"allOf": [OBJECT, OBJECT]}, "allOf"),
         ({"$ref": "https://example.com/x"}, "$ref"),
         ({"$ref": "#/$defs/missing"}, "$ref"),
+        ({"$ref": "#"}, "$ref"),
+        ({"anyOf": [{"type": "null"}, {"$ref": "#"}]}, "$ref"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}, "$ref"),
+        ({"oneOf": [{"$ref": "#/$defs/a"}, OBJECT], "$defs": {"a": {"$ref": "#/$defs/a"}}}, "oneOf"),
         ({"enum": [1], "minimum": 3}, "minimum"),
         ({"anyOf": [OBJECT], "properties": {}}, "properties"),
         (OBJECT | {"required": ["x"], "additionalProperties": False}, "required"),
@@ -150,3 +154,15 @@ def test_literals_survive(text: str) -> None:
     written = literal(text)
     assert written.isascii()
     assert "\n" not in written
+
+
+def test_recursion_through_an_object_or_array_is_fine() -> None:
+    tree = {"type": "object", "properties": {"next": {"$ref": "#"}, "all": {"items": {"$ref": "#"}}}}
+    assert Grammar().schema(tree, "p")
+
+
+def test_a_grammar_too_large_for_the_engine_is_refused() -> None:
+    grammar = Grammar()
+    root = grammar.schema({"enum": ["x" * 50 + str(i) for i in range(5000)]}, "p")
+    with pytest.raises(RequestError, match="too large"):
+        grammar.text(root)

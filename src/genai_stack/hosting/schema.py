@@ -37,6 +37,10 @@ _KNOWN = frozenset(
 MAX_LENGTH = 256
 """The longest `minLength` or `maxLength`: beyond it the engine takes too long for each token."""
 MAX_ITEMS = 256
+MAX_GRAMMAR = 200_000
+"""Characters: a longer grammar would hold up everybody's next token while the engine reads it."""
+_MOST_REFERENCES = 8
+"""How many references in a row are followed to see whether branches exclude one another."""
 _TYPES = tuple(_OF_TYPE)
 _COMMA, _COLON = '"," " "?', '":" " "?'
 _SHARED = {
@@ -58,13 +62,21 @@ class Grammar:
     def __init__(self) -> None:
         self._rules = dict(_SHARED)
         self._references: dict[tuple[int, str], str] = {}
+        self._entered: list[tuple[int, str]] = []
         self._root: dict[str, Any] = {}
         self._param = ""
 
     def text(self, root: str) -> str:
-        """The whole grammar; `root` is the expression it starts from."""
+        """The whole grammar; `root` is the expression it starts from. Raises RequestError when it is too large."""
         rules = {"root": root, **self._rules}
-        return "\n".join(f"{name} ::= {body}" for name, body in rules.items())
+        text = "\n".join(f"{name} ::= {body}" for name, body in rules.items())
+        if len(text) > MAX_GRAMMAR:
+            raise RequestError(
+                "The schemas are too large to be enforced; send fewer tools, or smaller schemas.",
+                param=self._param,
+                code="unsupported_schema",
+            )
+        return text
 
     def any_object(self) -> str:
         return "object"
@@ -133,10 +145,22 @@ class Grammar:
 
     def _reference(self, reference: str) -> str:
         key = (id(self._root), reference)
+        if key in self._entered:
+            raise self._refusal("$ref", f"{reference!r} comes back to itself with no object or array between")
         if key not in self._references:
             name = self._references[key] = self._rule("")
+            self._entered.append(key)
             self._rules[name] = self._read(self._target(reference))
+            self._entered.remove(key)
         return self._references[key]
+
+    def _inner(self, schema: Any) -> str:
+        """What stands inside of an object or array, where coming back to a reference is no endless loop."""
+        entered, self._entered = self._entered, []
+        try:
+            return self._read(schema)
+        finally:
+            self._entered = entered
 
     def _target(self, reference: str) -> Any:
         node: Any = self._root
@@ -150,16 +174,15 @@ class Grammar:
                 node = node[part]
             else:
                 raise self._refusal("$ref", f"{reference!r} names nothing")
-        if isinstance(node, dict) and node.get("$ref") == reference:
-            raise self._refusal("$ref", f"{reference!r} names itself")
         return node
 
     def _exclusive(self, branches: list[Any]) -> bool:
         """Whether no value can be accepted by two of `branches`, as far as types and constants tell."""
         resolved = []
         for branch in branches:
-            while isinstance(branch, dict) and "$ref" in branch:
-                branch = self._target(branch["$ref"])
+            for _ in range(_MOST_REFERENCES):
+                if isinstance(branch, dict) and "$ref" in branch:
+                    branch = self._target(branch["$ref"])
             resolved.append(branch)
         return all(_disjoint(a, b) for i, a in enumerate(resolved) for b in resolved[:i])
 
@@ -207,7 +230,7 @@ class Grammar:
         return self._rule(rf'"\"" {patterns.CHARACTER}{{{least},{int(most)}}} "\""')
 
     def _array(self, own: dict[str, Any]) -> str:
-        first = [self._read(schema) for schema in own.get("prefixItems", ())]
+        first = [self._inner(schema) for schema in own.get("prefixItems", ())]
         rest = own.get("items", True)
         least, most = int(own.get("minItems", 0)), own.get("maxItems")
         most = len(first) if rest is False else most
@@ -219,7 +242,7 @@ class Grammar:
             raise self._refusal("maxItems", "is below 'minItems'")
         if most == 0:
             return '"[]"'
-        item = self._rule(self._read(rest)) if rest is not False else ""
+        item = self._rule(self._inner(rest)) if rest is not False else ""
         # From the back: what may follow once `count` items are written.
         upper = max(len(first), least) if most is None else int(most)
         follow = self._rule(f"({_COMMA} {item})*") if most is None else '""'
@@ -244,12 +267,13 @@ class Grammar:
                 return '"{}"'
             if extra is True or extra == {}:
                 return "object"
-            value = self._rule(self._read(extra))
+            value = self._rule(self._inner(extra))
             pair = f"string {_COLON} {value}"
             return f'"{{" ({pair} ({_COMMA} {pair})*)? "}}"'
         # From the back: what follows when nothing, or something, is written before property i.
         pairs = [
-            (name, f"{literal(_dump(name))} {_COLON} {self._read(value)}") for name, value in properties.items()
+            (name, f"{literal(_dump(name))} {_COLON} {self._inner(value)}")
+            for name, value in properties.items()
         ]
         nothing, something = '""', '""'
         for name, pair in reversed(pairs):
