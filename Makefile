@@ -18,8 +18,9 @@ LOCKED = $(PIP) --require-hashes --no-deps -r
 # its hash and what it brings along. The version is the one pyproject.toml pins.
 TORCH = torch==2.13.0
 
+# Threads that spin while they wait slow training down tenfold on a machine that does something else as well.
 quickstart: .venv/.quickstart
-	.venv/bin/genai-stack quickstart
+	@OMP_WAIT_POLICY=PASSIVE .venv/bin/genai-stack quickstart
 
 test: .venv/.test .venv-clients/.ready
 	.venv/bin/python -m pytest
