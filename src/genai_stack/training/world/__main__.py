@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .corpus import examples, write
+from .corpus import TASKS, examples, of_one_task, write
 
 
 def main() -> None:
@@ -16,7 +16,11 @@ def main() -> None:
     parser.add_argument("--texts", action="store_true", help="mix in plain reports")
     parser.add_argument("--copying", type=float, default=0.0, help="the share of drills in copying")
     parser.add_argument("--heldout", action="store_true", help="draw from the held-out names")
+    parser.add_argument("--only", choices=[*TASKS, "tools"], help="one task alone")
     args = parser.parse_args()
+    if args.only:
+        write(args.out, of_one_task(args.only, args.seed, args.count, heldout=args.heldout))
+        return
     options = {"heldout": args.heldout, "texts": args.texts, "copying": args.copying}
     write(args.out, examples(args.seed, args.count, **options))
 

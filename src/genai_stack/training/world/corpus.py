@@ -47,14 +47,29 @@ def examples(
             yield _task(draw)
 
 
+TASKS = {make.__name__: make for _, make in _SHARES}
+"""The tasks that are plain conversations, by name; `tools` is the other one."""
+
+
+def of_one_task(task: str, seed: int, count: int, *, heldout: bool = False) -> Iterator[dict[str, Any]]:
+    """`count` examples of one task: a name in TASKS, or `tools`."""
+    draw = Draw(seed, heldout=heldout)
+    for _ in range(count):
+        yield _with_tools(draw) if task == "tools" else {"messages": TASKS[task](draw)}
+
+
+def _with_tools(draw: Draw) -> dict[str, Any]:
+    offered, chat = tools.conversation(draw)
+    return {"messages": chat, "tools": offered}
+
+
 def _task(draw: Draw) -> dict[str, Any]:
     at = draw.random.random()
     for share, make in _SHARES:
         at -= share
         if at < 0:
             return {"messages": make(draw)}
-    offered, chat = tools.conversation(draw)
-    return {"messages": chat, "tools": offered}
+    return _with_tools(draw)
 
 
 def write(path: Path, stream: Iterable[dict[str, Any]]) -> None:
