@@ -33,5 +33,9 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     from . import errors
 
-    raised = [n for n, found in vars(errors).items() if isinstance(found, type) and found.__module__ == errors.__name__]
+    raised = [
+        n
+        for n, found in vars(errors).items()
+        if isinstance(found, type) and found.__module__ == errors.__name__
+    ]
     return sorted([*globals(), *_CLIENT, *raised])
