@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from genai_stack.errors import RequestError
 from genai_stack.hosting import numbers, patterns
-from genai_stack.hosting.schema import Grammar, literal
+from genai_stack.hosting.literals import literal
+from genai_stack.hosting.schema import Grammar
 
 
 def as_regex(grammar: str) -> re.Pattern[str]:

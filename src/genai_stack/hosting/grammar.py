@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..protocol import ChatRequest, JsonObject, JsonSchema, NamedTool, Tool
 from .calls import CLOSE, OPEN
-from .schema import Grammar, literal
+from .literals import literal
+from .schema import Grammar
 from .wire import Tags
 
 

@@ -8,11 +8,12 @@ without end, and takes the whole engine down with a schema it can't read.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..errors import RequestError
 from . import numbers, patterns
+from .exclusive import TYPES, disjoint, is_of
+from .literals import as_json, literal
 
 _ANNOTATIONS = frozenset(
     (
@@ -41,7 +42,6 @@ MAX_GRAMMAR = 200_000
 """Characters: a longer grammar would hold up everybody's next token while the engine reads it."""
 _MOST_REFERENCES = 8
 """How many references in a row are followed to see whether branches exclude one another."""
-_TYPES = tuple(_OF_TYPE)
 _COMMA, _COLON = '"," " "?', '":" " "?'
 _SHARED = {
     "string": r'"\"" char* "\""',
@@ -120,12 +120,12 @@ class Grammar:
             values = [asked["const"]] if combiner == "const" else asked["enum"]
             if "type" in asked:
                 kinds = asked["type"] if isinstance(asked["type"], list) else [asked["type"]]
-                values = [value for value in values if any(_is(value, kind) for kind in kinds)]
+                values = [value for value in values if any(is_of(value, kind) for kind in kinds)]
             if beside:
                 raise self._refusal(beside[0], f"can't be enforced beside '{combiner}'")
             if not values:
                 raise self._refusal(combiner, "leaves no value of the 'type'")
-            return "(" + " | ".join(literal(_dump(value)) for value in values) + ")"
+            return "(" + " | ".join(literal(as_json(value)) for value in values) + ")"
         if beside:
             raise self._refusal(beside[0], f"can't be enforced beside '{combiner}'")
         if combiner == "$ref":
@@ -184,7 +184,7 @@ class Grammar:
                 if isinstance(branch, dict) and "$ref" in branch:
                     branch = self._target(branch["$ref"])
             resolved.append(branch)
-        return all(_disjoint(a, b) for i, a in enumerate(resolved) for b in resolved[:i])
+        return all(disjoint(a, b) for i, a in enumerate(resolved) for b in resolved[:i])
 
     def _typed(self, kind: str, asked: dict[str, Any]) -> str:
         own = {key: asked[key] for key in _OF_TYPE[kind] if key in asked}
@@ -272,7 +272,7 @@ class Grammar:
             return f'"{{" ({pair} ({_COMMA} {pair})*)? "}}"'
         # From the back: what follows when nothing, or something, is written before property i.
         pairs = [
-            (name, f"{literal(_dump(name))} {_COLON} {self._inner(value)}")
+            (name, f"{literal(as_json(name))} {_COLON} {self._inner(value)}")
             for name, value in properties.items()
         ]
         nothing, something = '""', '""'
@@ -294,65 +294,12 @@ class Grammar:
 _COMBINERS = ("$ref", "const", "enum", "anyOf", "oneOf", "allOf")
 
 
-def literal(text: str) -> str:
-    """`text` as a terminal."""
-    return '"' + "".join(_escape(c) for c in text) + '"'
-
-
-def _escape(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    code = ord(character)
-    if 32 <= code < 127:
-        return character
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
 def _implied(asked: dict[str, Any]) -> list[str]:
     """The types a schema without `type` speaks of; every type when it speaks of none."""
     found = [kind for kind, keywords in _OF_TYPE.items() if any(key in asked for key in keywords)]
     if "number" in found and "integer" in found:
         found.remove("integer")
-    return found or [kind for kind in _TYPES if kind != "integer"]
-
-
-def _is(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return kind == "boolean"
-    if isinstance(value, int):
-        return kind in ("integer", "number")
-    if isinstance(value, float):
-        return kind == "number" or (kind == "integer" and value.is_integer())
-    kinds: dict[type, str] = {str: "string", list: "array", dict: "object", type(None): "null"}
-    return kinds[type(value)] == kind
-
-
-def _constants(schema: Any) -> set[str] | None:
-    if isinstance(schema, dict) and ("const" in schema or "enum" in schema):
-        return {_dump(value) for value in schema.get("enum", [schema.get("const")])}
-    return None
-
-
-def _disjoint(a: Any, b: Any) -> bool:
-    if not isinstance(a, dict) or not isinstance(b, dict):
-        return False
-    mine, yours = _constants(a), _constants(b)
-    if mine is not None and yours is not None:
-        return not mine & yours
-    kinds = [{s["type"]} if isinstance(s.get("type"), str) else set(s.get("type", _TYPES)) for s in (a, b)]
-    widened = [kind | {"integer"} if "number" in kind else kind for kind in kinds]
-    if not widened[0] & widened[1]:
-        return True
-    shared = set(a.get("required", ())) & set(b.get("required", ()))
-    return kinds[0] == kinds[1] == {"object"} and any(
-        _disjoint(a.get("properties", {}).get(name), b.get("properties", {}).get(name))
-        and _constants(a["properties"][name]) is not None
-        for name in shared
-    )
+    return found or [kind for kind in TYPES if kind != "integer"]
 
 
 def _check(schema: dict[str, Any], param: str) -> None:
