@@ -1,4 +1,4 @@
-"""A load generator that costs little: keep-alive HTTP/1.1 over asyncio streams, answers read and counted, not parsed."""
+"""A load generator that costs little: keep-alive HTTP/1.1 over asyncio, answers read and counted, not parsed."""
 
 from __future__ import annotations
 

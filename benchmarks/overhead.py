@@ -76,7 +76,9 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory())
         ports = {"floor": free_port(), "api": free_port()}
-        stub = stack.enter_context(running("-m", "benchmarks.stub_hosting", str(CHUNKS), "--port", "0", "--announce"))
+        stub = stack.enter_context(
+            running("-m", "benchmarks.stub_hosting", str(CHUNKS), "--port", "0", "--announce")
+        )
         assert stub.stdout is not None
         upstream = f"http://127.0.0.1:{json.loads(stub.stdout.readline())['port']}"
         subjects = {
@@ -91,7 +93,9 @@ def main() -> None:
         for _ in range(ROUNDS + 1):
             for name, process in subjects.items():
                 for stream in (False, True):
-                    found.setdefault((name, stream), []).append(microseconds(process.pid, ports[name], stream=stream))
+                    found.setdefault((name, stream), []).append(
+                        microseconds(process.pid, ports[name], stream=stream)
+                    )
     print(f"CPU of the API process, median of {ROUNDS} rounds after one to warm up")
     print(f"{'':28}{'µs/request':>12}{'µs/chunk':>12}")
     medians = {key: statistics.median(values[1:]) for key, values in found.items()}

@@ -31,7 +31,11 @@ def completion() -> bytes:
 def events(chunks: int) -> list[bytes]:
     def event(delta: dict[str, str], finish: str | None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return b"data: " + json.dumps({**ENVELOPE, "object": "chat.completion.chunk", "choices": [choice]}).encode() + b"\n\n"
+        return (
+            b"data: "
+            + json.dumps({**ENVELOPE, "object": "chat.completion.chunk", "choices": [choice]}).encode()
+            + b"\n\n"
+        )
 
     return [event({"content": " word"}, None) for _ in range(chunks)] + [event({}, "stop"), b"data: [DONE]\n\n"]
 
@@ -41,20 +45,32 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chu
     try:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            length = next((int(v) for k, _, v in (h.partition(b":") for h in head.split(b"\r\n")) if k == b"content-length"), 0)
+            length = next(
+                (
+                    int(v)
+                    for k, _, v in (h.partition(b":") for h in head.split(b"\r\n"))
+                    if k == b"content-length"
+                ),
+                0,
+            )
             body = await reader.readexactly(length)
             if head.startswith(b"get /ping"):
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
                 continue
             if b'"stream":true' in body.replace(b" ", b""):
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+                )
                 for event in stream:
                     writer.write(b"%x\r\n%b\r\n" % (len(event), event))
                     await writer.drain()
                     await asyncio.sleep(0)
                 writer.write(b"0\r\n\r\n")
             else:
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(whole), whole))
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+                    % (len(whole), whole)
+                )
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()

@@ -1,6 +1,6 @@
 """The product's API as `genai-stack up` runs it, over the stub model server.
 
-    python -m benchmarks.subject HOME PORT KEY CHUNKS
+python -m benchmarks.subject HOME PORT KEY CHUNKS
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def main(home: Path, port: int, key: str, chunks: str) -> None:
     host = LoopbackHost(Home(home), services.registry, program="benchmarks.stub_hosting")
     services = msgspec.structs.replace(services, models=host)
     app = build_app(services, keys=ApiKeys(services.records, key), config=config)
-    uvicorn.run(app, port=port, access_log=False, log_config=None, loop="uvloop", http="httptools", server_header=False)
+    uvicorn.run(
+        app, port=port, access_log=False, log_config=None, loop="uvloop", http="httptools", server_header=False
+    )
 
 
 if __name__ == "__main__":

@@ -65,12 +65,18 @@ async def streams(port: int) -> float:
     """Tokens per second; every stream must end with `[DONE]` and account for its tokens."""
     body: dict[str, object] = {"model": "builtin", "max_tokens": NEW, "ignore_eos": True, "temperature": 0}
     body |= {"stream": True, "stream_options": {"include_usage": True}}
-    messages = [load.request("127.0.0.1", "/v1/completions", KEY, {**body, "prompt": text(i)}) for i in range(STREAMS)]
+    messages = [
+        load.request("127.0.0.1", "/v1/completions", KEY, {**body, "prompt": text(i)}) for i in range(STREAMS)
+    ]
     begun = time.perf_counter()
-    tallies = await asyncio.gather(*(load.run(port, message, connections=1, requests=1) for message in messages))
+    tallies = await asyncio.gather(
+        *(load.run(port, message, connections=1, requests=1) for message in messages)
+    )
     seconds = time.perf_counter() - begun
     if sum(tally.lost for tally in tallies):
-        raise SystemExit(f"{sum(t.lost for t in tallies)} streams lost: {[t.tails for t in tallies if t.lost][:1]}")
+        raise SystemExit(
+            f"{sum(t.lost for t in tallies)} streams lost: {[t.tails for t in tallies if t.lost][:1]}"
+        )
     events = [tally.tails[0].rsplit(b"data: ", 2)[1] for tally in tallies]
     tokens = sum(msgspec.json.decode(event)["usage"]["completion_tokens"] for event in events)
     assert tokens == STREAMS * NEW, tokens
