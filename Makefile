@@ -1,11 +1,12 @@
 # make quickstart   the whole stack on this machine: fine-tune, host, serve, ask. Needs Python 3.11+ and make, no more
 # make test         every test            make lint    ruff and mypy
+# make bench        what the API costs, and how much of the engine the stack keeps, beside peers
 # make lock         pin the requirements  make clean   remove what these made
 #
 # PYTHON=… picks an interpreter; without it, the first suitable one on PATH is taken.
 
 .DEFAULT_GOAL := quickstart
-.PHONY: quickstart test lint lock clean
+.PHONY: quickstart test lint bench lock clean
 .DELETE_ON_ERROR:
 
 SUITABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))
@@ -29,6 +30,10 @@ lint: .venv/.test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+bench: .venv/.test
+	.venv/bin/python -m benchmarks.overhead
+	.venv/bin/python -m benchmarks.throughput
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "genai-stack needs Python 3.11 to 3.14 with venv on PATH, or PYTHON=… told to make" >&2; exit 2; }

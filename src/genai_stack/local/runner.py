@@ -111,7 +111,7 @@ class Runner:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=locks,
-                env=settings.child_environment(PYTHONUNBUFFERED="1"),
+                env=settings.child_environment(PYTHONUNBUFFERED="1", OMP_WAIT_POLICY="PASSIVE"),
             )
         self._program = program
         if self._stopping:
