@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_stack.training.encode import IGNORED, Encoded, encode, pack
+from genai_stack.training.encode import IGNORED, Encoded, document, encode, pack
 from genai_stack.training.examples import Chat, Completion, Passage
 
 TWO_TURNS = [
@@ -79,7 +79,7 @@ def test_a_completion_is_learned_and_its_prompt_is_not(tokenizer: Any) -> None:
 
 
 _SEQUENCES = st.lists(
-    st.lists(st.integers(0, 99), min_size=1, max_size=12).map(lambda ids: Encoded(ids, list(ids))), max_size=40
+    st.lists(st.integers(0, 99), min_size=1, max_size=12).map(lambda ids: document(ids, list(ids))), max_size=40
 )
 
 
@@ -95,6 +95,7 @@ def test_packing_keeps_every_sequence_whole_and_learns_no_first_token(
     parts = sorted(tuple(s.ids) for s in sequences)
     found = []
     for row in packed:
-        starts = [i for i, label in enumerate(row.labels) if label == IGNORED]
+        starts = [i for i, position in enumerate(row.positions) if position == 0]
+        assert all(row.labels[i] == IGNORED for i in starts)
         found += [tuple(row.ids[a:b]) for a, b in zip(starts, [*starts[1:], len(row.ids)], strict=True)]
     assert sorted(found) == parts

@@ -15,17 +15,24 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Encoded:
-    """One sequence; `ids` and `labels` are equally long."""
+    """One row of a batch; `ids`, `labels` and `positions` are equally long. A position of 0 begins a document, and no
+    token attends across it."""
 
     ids: list[int]
     labels: list[int]
+    positions: list[int]
 
     def cut(self, length: int) -> Encoded:
-        return Encoded(self.ids[:length], self.labels[:length])
+        return Encoded(self.ids[:length], self.labels[:length], self.positions[:length])
 
     @property
     def learned(self) -> int:
         return sum(label != IGNORED for label in self.labels)
+
+
+def document(ids: list[int], labels: list[int]) -> Encoded:
+    """One document by itself."""
+    return Encoded(ids, labels, list(range(len(ids))))
 
 
 def encode(example: Example, tokenizer: Any, loss: str) -> Encoded:
@@ -38,7 +45,7 @@ def encode(example: Example, tokenizer: Any, loss: str) -> Encoded:
     )
     before, after = _plain(tokenizer, prompt), _plain(tokenizer, text)
     after = [*after, _end_of_text(tokenizer)]
-    return Encoded(before + after, (before if loss == "all" else [IGNORED] * len(before)) + after)
+    return document(before + after, (before if loss == "all" else [IGNORED] * len(before)) + after)
 
 
 def _end_of_text(tokenizer: Any) -> int:
@@ -81,7 +88,7 @@ def _chat(chat: Chat, tokenizer: Any, loss: str) -> Encoded:
         labels += asked if loss == "all" else [IGNORED] * len(asked)
         labels += answered if learned else [IGNORED] * len(answered)
         done = through
-    return Encoded(ids, labels)
+    return document(ids, labels)
 
 
 def _render(tokenizer: Any, messages: list[dict[str, Any]], tools: Any, prompt: bool) -> str:
@@ -119,20 +126,23 @@ class _Guard:
         return ids
 
 
-def pack(sequences: Iterable[Encoded], length: int, *, open_rows: int = 32) -> Iterator[Encoded]:
-    """Whole sequences joined into rows of up to `length`: each goes into the first of `open_rows` rows that has room.
+def pack(documents: Iterable[Encoded], length: int, *, open_rows: int = 32) -> Iterator[Encoded]:
+    """Whole documents joined into rows of up to `length`: each goes into the fullest of `open_rows` rows that has room.
 
-    None is split; the first token of each is not learned, for what stands before it tells nothing about it.
+    None is split. Positions start anew with each, so that none sees another, and the first token of each is not
+    learned, for there is nothing to tell it from: the loss over packed rows is the loss over the documents.
     """
     rows: list[Encoded] = []
-    for sequence in sequences:
-        row = next((row for row in rows if len(row.ids) + len(sequence.ids) <= length), None)
-        if row is None:
+    for part in documents:
+        fitting = [row for row in rows if len(row.ids) + len(part.ids) <= length]
+        if fitting:
+            row = max(fitting, key=lambda row: len(row.ids))
+        else:
             if len(rows) == open_rows:
-                fullest = max(range(open_rows), key=lambda index: len(rows[index].ids))
-                yield rows.pop(fullest)
-            row = Encoded([], [])
+                yield rows.pop(max(range(open_rows), key=lambda index: len(rows[index].ids)))
+            row = Encoded([], [], [])
             rows.append(row)
-        row.ids.extend(sequence.ids)
-        row.labels.extend([IGNORED, *sequence.labels[1:]])
+        row.ids.extend(part.ids)
+        row.labels.extend([IGNORED, *part.labels[1:]])
+        row.positions.extend(part.positions)
     yield from rows

@@ -1,18 +1,15 @@
-"""The optimization itself: TRL's trainer, driven by a spec, watched by callbacks, interrupted at step ends."""
+"""The optimization itself: transformers' trainer, driven by a spec, watched by callbacks, interrupted at step ends."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from datasets import Dataset
-from transformers import PrinterCallback, TrainerCallback
-from trl.trainer.sft_config import SFTConfig
-from trl.trainer.sft_trainer import SFTTrainer
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from ..errors import InvalidSpec
 from .encode import IGNORED, Encoded
@@ -32,16 +29,17 @@ def optimize(
     """Trains `model` in place and returns `{"steps", "loss", "tokens", "seconds"}`: the mean loss of the last tenth of
     the steps, the tokens seen and the wall time. Raises Interrupted at the end of the step a signal arrived in."""
     watcher = _Watcher(spec, output, log)
-    trainer: Any = SFTTrainer(
+    trainer: Any = _Trainer(
         model=model,
         args=_arguments(spec, output, bool(validation)),
-        train_dataset=_dataset(train),
-        eval_dataset=_dataset(validation) if validation else None,
+        train_dataset=train,
+        eval_dataset=validation or None,
         processing_class=tokenizer,
-        data_collator=_Collator(tokenizer.pad_token_id),
+        data_collator=Collator(tokenizer.pad_token_id),
         callbacks=[watcher],
         optimizers=(_optimizer(spec, model), None),
     )
+    trainer.count = watcher.count
     trainer.remove_callback(PrinterCallback)
     resumed = newest_checkpoint(output)
     if resumed is not None:
@@ -74,7 +72,7 @@ def _check_same_spec(spec: TrainingSpec, checkpoint: Path) -> None:
 
 def _arguments(spec: TrainingSpec, output: Path, evaluate: bool) -> Any:
     h = spec.hyperparameters
-    return SFTConfig(
+    return TrainingArguments(
         output_dir=str(output / "checkpoints" / ".partial"),
         num_train_epochs=h.epochs,
         max_steps=h.max_steps or -1,
@@ -99,11 +97,9 @@ def _arguments(spec: TrainingSpec, output: Path, evaluate: bool) -> Any:
         save_steps=h.checkpoint_every or 500,
         disable_tqdm=True,
         report_to="none",
-        max_length=None,
         dataloader_num_workers=0,
         dataloader_pin_memory=False,
         remove_unused_columns=False,
-        dataset_kwargs={"skip_prepare_dataset": True},
     )
 
 
@@ -114,29 +110,39 @@ def _optimizer(spec: TrainingSpec, model: Any) -> Any:
     return None
 
 
-def _dataset(sequences: Sequence[Encoded]) -> Any:
-    return Dataset.from_dict({"input_ids": [s.ids for s in sequences], "labels": [s.labels for s in sequences]})
+class _Trainer(Trainer):
+    """Tells `count` how many tokens each training step sees."""
+
+    count: Any
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+        tokens = int(inputs.pop("tokens").sum())
+        if model.training:
+            self.count(tokens)
+        return super().compute_loss(model, inputs, *args, **options)
 
 
-class _Collator:
-    """Pads on the right to the longest sequence of a batch; padding is neither attended to nor learned."""
+class Collator:
+    """Pads on the right to the longest row of a batch. Positions say where documents begin; with neither a mask nor a
+    cache, transformers' masks keep documents apart by them. A pad is a document by itself, not learned."""
 
     def __init__(self, pad: int) -> None:
         self.pad = pad
 
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def __call__(self, rows: list[Encoded]) -> dict[str, Any]:
         import torch
 
-        width = max(len(row["input_ids"]) for row in rows)
-        gaps = [width - len(row["input_ids"]) for row in rows]
+        width = max(len(row.ids) for row in rows)
+
+        def padded(values: Callable[[Encoded], list[int]], fill: int) -> Any:
+            return torch.tensor([values(row) + [fill] * (width - len(row.ids)) for row in rows])
+
         return {
-            "input_ids": torch.tensor(
-                [row["input_ids"] + [self.pad] * gap for row, gap in zip(rows, gaps, strict=True)]
-            ),
-            "labels": torch.tensor(
-                [row["labels"] + [IGNORED] * gap for row, gap in zip(rows, gaps, strict=True)]
-            ),
-            "attention_mask": torch.tensor([[1] * (width - gap) + [0] * gap for gap in gaps]),
+            "input_ids": padded(lambda row: row.ids, self.pad),
+            "labels": padded(lambda row: row.labels, IGNORED),
+            "position_ids": padded(lambda row: row.positions, 0),
+            "tokens": torch.tensor([len(row.ids) for row in rows]),
+            "use_cache": False,
         }
 
 
@@ -147,12 +153,15 @@ class _Watcher(TrainerCallback):
         self.spec, self.output, self.log = spec, output, log
         self.stopped = False
         self.losses: list[float] = []
-        self.tokens = self.tokens_before = 0.0
+        self.tokens = self.tokens_before = 0
         self.began = self.logged = time.monotonic()
 
     def stop(self) -> None:
         """Asks for a checkpoint and the end, as soon as the step under way is done."""
         self.stopped = True
+
+    def count(self, tokens: int) -> None:
+        self.tokens += tokens
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.began = self.logged = time.monotonic()
@@ -170,9 +179,8 @@ class _Watcher(TrainerCallback):
             self.log.metrics(**common, validation_loss=logs["eval_loss"])
         if "loss" not in logs:
             return
-        self.tokens_before, self.tokens = self.tokens, float(logs.get("num_tokens", 0.0))
         speed = (self.tokens - self.tokens_before) / max(now - self.logged, 1e-9)
-        self.logged = now
+        self.logged, self.tokens_before = now, self.tokens
         self.losses.append(float(logs["loss"]))
         self.log.metrics(
             **common,
@@ -180,7 +188,7 @@ class _Watcher(TrainerCallback):
             learning_rate=self._rate(float(logs["learning_rate"])),
             tokens_per_second=round(speed, 1),
             gradient_norm=float(logs.get("grad_norm", 0.0)),
-            tokens=int(self.tokens),
+            tokens=self.tokens,
         )
 
     def _rate(self, logged: float) -> float:
@@ -206,5 +214,5 @@ class _Watcher(TrainerCallback):
 
     def result(self, steps: int) -> dict[str, Any]:
         last = self.losses[-max(1, len(self.losses) // 10) :]
-        return {"steps": steps, "loss": sum(last) / len(last) if last else None, "tokens": int(self.tokens),
+        return {"steps": steps, "loss": sum(last) / len(last) if last else None, "tokens": self.tokens,
                 "seconds": round(time.monotonic() - self.began, 3)}  # fmt: skip

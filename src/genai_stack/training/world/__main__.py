@@ -15,13 +15,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--texts", action="store_true", help="mix in plain reports")
     parser.add_argument("--copying", type=float, default=0.0, help="the share of drills in copying")
+    parser.add_argument(
+        "--joined", type=float, default=0.0, help="the share of conversations through several tasks"
+    )
     parser.add_argument("--heldout", action="store_true", help="draw from the held-out names")
     parser.add_argument("--only", choices=[*TASKS, "tools"], help="one task alone")
     args = parser.parse_args()
     if args.only:
         write(args.out, of_one_task(args.only, args.seed, args.count, heldout=args.heldout))
         return
-    options = {"heldout": args.heldout, "texts": args.texts, "copying": args.copying}
+    options = {name: getattr(args, name) for name in ("heldout", "texts", "copying", "joined")}
     write(args.out, examples(args.seed, args.count, **options))
 
 

@@ -31,11 +31,18 @@ _TEXTS = 0.12
 
 
 def examples(
-    seed: int, count: int, *, heldout: bool = False, texts: bool = False, copying: float = 0.0
+    seed: int,
+    count: int,
+    *,
+    heldout: bool = False,
+    texts: bool = False,
+    copying: float = 0.0,
+    joined: float = 0.0,
 ) -> Iterator[dict[str, Any]]:
     """`count` training examples: `{"messages", "tools"?}`, and `{"text"}` where `texts`. Constant memory.
 
-    `copying` is the share given over to drills in copying and looking up, for a model that can't do either yet.
+    `copying` is the share given over to drills in copying and looking up, for a model that can't do either yet;
+    `joined` the share of conversations that go through several tasks, for answers far from their passages.
     """
     draw = Draw(seed, heldout=heldout)
     for _ in range(count):
@@ -43,8 +50,20 @@ def examples(
             yield {"text": tasks.tell(draw)}
         elif copying and draw.chance(copying):
             yield {"messages": (drills.copy if draw.chance(0.6) else drills.lookup)(draw)}
+        elif joined and draw.chance(joined):
+            yield {"messages": _joined(draw)}
         else:
             yield _task(draw)
+
+
+def _joined(draw: Draw) -> tasks.Chat:
+    """One conversation through two to six tasks; a system turn is the first one's."""
+    chat: tasks.Chat = []
+    for _ in range(draw.number(2, 6)):
+        _, make = draw.random.choices(_SHARES, [share for share, _ in _SHARES])[0]
+        turns = make(draw)
+        chat += turns if not chat else [turn for turn in turns if turn["role"] != "system"]
+    return chat
 
 
 TASKS = {make.__name__: make for _, make in _SHARES}
