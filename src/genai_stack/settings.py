@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 
 def home() -> Path:
@@ -24,3 +25,47 @@ def base_url() -> str | None:
 def child_environment(**extra: str) -> dict[str, str]:
     """This process's environment plus `extra`, for a child process."""
     return {**os.environ, **extra}
+
+
+class Torchrun(NamedTuple):
+    """Which process of a distributed run this is; rank 0 of 1 outside one."""
+
+    rank: int
+    local_rank: int
+    world: int
+
+
+def torchrun() -> Torchrun:
+    """`RANK`, `LOCAL_RANK` and `WORLD_SIZE`, as torchrun sets them."""
+    return Torchrun(
+        *(int(os.environ.get(name) or n) for name, n in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1)))
+    )
+
+
+class BatchNodes(NamedTuple):
+    """The machines of one AWS Batch job: this one's number, and how many there are."""
+
+    number: int
+    nodes: int
+    main_address: str
+    """Where the main node is reached; on the main node itself, where Batch doesn't set it, its own host name."""
+
+
+def batch_nodes() -> BatchNodes:
+    """`AWS_BATCH_JOB_NODE_INDEX`, `_NUM_NODES` and `_MAIN_NODE_PRIVATE_IPV4_ADDRESS`; one node outside such a job.
+
+    https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html
+    """
+    index = int(os.environ.get("AWS_BATCH_JOB_NODE_INDEX") or 0)
+    count = int(os.environ.get("AWS_BATCH_JOB_NUM_NODES") or 1)
+    address = os.environ.get("AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS") or "localhost"
+    return BatchNodes(index, count, address)
+
+
+def instance_metadata() -> str | None:
+    """Where the EC2 instance metadata service is asked for a spot notice: `AWS_EC2_METADATA_SERVICE_ENDPOINT`, else its
+    fixed address inside an AWS Batch job; None elsewhere, and where `AWS_EC2_METADATA_DISABLED` is true."""
+    if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        return None
+    in_batch = "http://169.254.169.254" if os.environ.get("AWS_BATCH_JOB_ID") else None
+    return os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or in_batch

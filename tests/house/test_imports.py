@@ -44,7 +44,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "sources": (LEAVES, {"msgspec", "huggingface_hub"}),
     "service": (LEAVES, {"msgspec", "aiohttp", *SERVING}),
     "hosting": (LEAVES, {"msgspec", "aiohttp", *SERVING, *ENGINE}),
-    "training": (LEAVES, {"msgspec", *TRAINERS}),
+    "training": (LEAVES | {"wiring"}, {"msgspec", *TRAINERS}),
     "aws": (LEAVES, {"msgspec", "boto3", "botocore", "sagemaker"}),
     "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl"}),
     "wiring": (LEAVES | {"aws", "local"}, {"msgspec"}),
@@ -54,6 +54,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
 }
 LAZY = {
+    "training": {"wiring"},
     "wiring": {"aws", "local"},
     "client": {"wiring", "aws.published", "training.spec", "training.examples", "openai", "rich"},
 }

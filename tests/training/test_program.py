@@ -67,7 +67,16 @@ def test_a_lora_run_leaves_an_adapter_its_story_and_the_manifest_last(
     assert all({"time", "level", "type", "message"} <= set(event) for event in events)
     assert capfd.readouterr() == ("", "")
     assert main([str(make_spec())]) == 2
-    assert "holds a complete run" in capfd.readouterr().err
+    assert "holds another run, complete" in capfd.readouterr().err
+
+
+def test_a_complete_run_is_left_as_it_is(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = str(make_spec())
+    assert main([spec]) == 0
+    before = (tmp_path / "run" / "manifest.json").stat().st_mtime_ns
+    assert main([spec]) == 0
+    assert (tmp_path / "run" / "manifest.json").stat().st_mtime_ns == before
+    assert lines(tmp_path / "run" / "events.jsonl")[-1]["type"] == "complete"
 
 
 def test_the_adapter_opens_in_peft_and_changes_the_logits(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from ..errors import GenAIStackError, InvalidData, InvalidModel, InvalidSpec
+from . import ranks
 from .interrupts import Interrupted, on_signal, stop_now
 from .outputs import RunLog
-from .spec import load
+from .place import Place, mirrored, open_place, read_spec
+from .spec import TrainingSpec
 
 DONE, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 75
 
@@ -17,38 +18,43 @@ DONE, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 75
 def main(arguments: list[str] | None = None) -> int:
     """Runs the spec named on the command line; every way it can end is an exit code and one message on stderr."""
     parser = argparse.ArgumentParser(prog="python -m genai_stack.training", description=__doc__)
-    parser.add_argument("spec", type=Path, help="a TOML or JSON file")
-    path = parser.parse_args(arguments).spec
+    parser.add_argument("spec", help="a TOML or JSON file, or the s3:// address of one")
+    where = parser.parse_args(arguments).spec
     try:
-        spec = load(path)
-        log = RunLog(Path(spec.output))
-    except InvalidSpec as error:
+        spec = read_spec(where)
+        place = open_place(spec.output)
+        place.path.mkdir(parents=True, exist_ok=True)
+    except GenAIStackError as error:
         return _say(error.message, INVALID)
     except OSError as error:
         return _say(f"output: {error.filename or ''}: {error.strerror}", INVALID)
+    with mirrored(place), RunLog(place.path, quiet=not ranks.is_first()) as log:
+        return _run(spec, place, log)
+
+
+def _run(spec: TrainingSpec, place: Place, log: RunLog) -> int:
+    def ended(kind: str, message: str, code: int, level: str = "error") -> int:
+        log.event(kind, message, level=level)
+        return _say(message, code)
+
     try:
         with on_signal(stop_now):
             from .run import run
 
-            run(spec, log)
+            run(spec, place, log)
     except (InvalidSpec, InvalidData, InvalidModel) as error:
-        log.event("invalid", error.message, level="error")
-        return _say(error.message, INVALID)
+        return ended("invalid", error.message, INVALID)
     except GenAIStackError as error:
-        log.event("failed", error.message, level="error")
-        return _say(error.message, FAILED)
+        return ended("failed", error.message, FAILED)
     except Interrupted as error:
-        log.event("interrupted", str(error), level="warn")
-        return _say(str(error), INTERRUPTED)
+        return ended("interrupted", str(error), INTERRUPTED, level="warn")
     except MemoryError:
-        log.event("failed", "out of memory; lower batch_size or max_length", level="error")
-        return _say("out of memory; lower batch_size or max_length", FAILED)
+        return ended("failed", "out of memory; lower batch_size or max_length", FAILED)
     except Exception as error:  # the process's edge: what a library raises becomes the last event
-        message = f"{type(error).__name__}: {error}"
-        log.event("failed", message, level="error")
-        return _say(message, FAILED)
-    finally:
-        log.close()
+        if ranks.lost_another(error):
+            message = f"another process of the run is gone ({error}); the same command resumes"
+            return ended("interrupted", message, INTERRUPTED, level="warn")
+        return ended("failed", f"{type(error).__name__}: {error}", FAILED)
     return DONE
 
 

@@ -1,94 +1,178 @@
-"""The optimization itself: transformers' trainer, driven by a spec, watched by callbacks, interrupted at step ends."""
+"""The optimization itself: transformers' trainer, driven by a spec, stopped and resumed at step ends."""
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from .. import settings
 from ..errors import InvalidSpec
-from .encode import IGNORED, Encoded
-from .interrupts import Interrupted, on_signal
-from .optimizers import MUON_RATE, MuonWithAdamW
+from . import devices, ranks
+from .batches import Collator
+from .checkpoints import ASIDE, Checkpoint, Checkpoints
+from .encode import Encoded
+from .interrupts import Interrupted, on_signal, on_spot_notice
+from .optimizers import MuonWithAdamW
 from .outputs import RunLog
+from .place import Place
+from .sharding import FULLY_SHARDED, shard_on_processors, whole_weights
 from .spec import TrainingSpec
+from .watcher import EvaluationStopped, Watcher
 
-KEPT_CHECKPOINTS = 2
-SPEC_FILE = "spec.json"
+
+@dataclass(frozen=True)
+class Trained:
+    """`result` is the watcher's. `weights` are the model's in whole, where `model` holds only this process's shard of
+    them (rank 0 alone gets them), else None."""
+
+    model: Any
+    result: dict[str, Any]
+    weights: dict[str, Any] | None
 
 
 def optimize(
-    spec: TrainingSpec, model: Any, tokenizer: Any, train: Sequence[Encoded], validation: Sequence[Encoded],
-    output: Path, log: RunLog,
-) -> dict[str, Any]:  # fmt: skip
-    """Trains `model` in place and returns `{"steps", "loss", "tokens", "seconds"}`: the mean loss of the last tenth of
-    the steps, the tokens seen and the wall time. Raises Interrupted at the end of the step a signal arrived in."""
-    watcher = _Watcher(spec, output, log)
-    trainer: Any = _Trainer(
-        model=model,
-        args=_arguments(spec, output, bool(validation)),
-        train_dataset=train,
-        eval_dataset=validation or None,
-        processing_class=tokenizer,
-        data_collator=Collator(tokenizer.pad_token_id),
-        callbacks=[watcher],
-        optimizers=(_optimizer(spec, model), None),
-    )
-    trainer.count = watcher.count
-    trainer.remove_callback(PrinterCallback)
-    resumed = newest_checkpoint(output)
-    if resumed is not None:
-        _check_same_spec(spec, resumed)
-        log.event("resumed", f"resuming from {resumed.name}", checkpoint=resumed.name)
-    with on_signal(watcher.stop):
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-    if watcher.stopped:
-        newest = newest_checkpoint(output)
-        assert newest is not None
-        raise Interrupted(f"interrupted; {newest.name} is kept, the same command resumes from it")
-    return watcher.result(trainer.state.global_step)
+    spec: TrainingSpec, opened: Callable[[], Any], tokenizer: Any, train: Sequence[Encoded],
+    validation: Sequence[Encoded], place: Place, log: RunLog,
+) -> Trained:  # fmt: skip
+    """Trains the model that `opened` opens.
 
+    Raises Interrupted at the end of the step a stop arrived in. Out of memory, it goes on from the newest checkpoint
+    with half the sequences at a time and as many per step; a second time it raises what the device raised.
+    """
+    checkpoints = Checkpoints(spec, place, log)
+    at_a_time = _at_a_time(spec)
 
-def newest_checkpoint(output: Path) -> Path | None:
-    """The committed checkpoint with the most steps."""
-    found = sorted((output / "checkpoints").glob("step-*"), key=lambda path: int(path.name.partition("-")[2]))
-    return found[-1] if found else None
+    def attempt(at_a_time: int) -> Trained:
+        model = opened()
+        resumed = checkpoints.newest()
+        watcher = Watcher(spec, checkpoints, log, resumed)
+        flat = getattr(model.config, "_attn_implementation", "").startswith("flash")
+        trainer: Any = BatchTrainer(
+            watcher,
+            model=model,
+            args=_arguments(spec, place, bool(validation), at_a_time),
+            train_dataset=train,
+            eval_dataset=validation or None,
+            processing_class=tokenizer,
+            data_collator=Collator(tokenizer.pad_token_id, flat=flat),
+            callbacks=[watcher],
+            optimizers=(_optimizer(spec, model), None),
+        )
+        trainer.remove_callback(PrinterCallback)
+        with on_signal(watcher.stop), on_spot_notice(settings.instance_metadata(), watcher.stop):
+            _train(trainer, watcher, checkpoints, resumed, log)
+        return Trained(model, watcher.result(trainer.state.global_step), whole_weights(trainer))
 
-
-def _check_same_spec(spec: TrainingSpec, checkpoint: Path) -> None:
-    """A checkpoint goes on under the spec it was made by; InvalidSpec otherwise."""
     try:
-        made_by = (checkpoint / SPEC_FILE).read_bytes()
-    except OSError:
-        made_by = b""
-    if made_by != msgspec.json.encode(spec):
-        raise InvalidSpec(f"output: {checkpoint} was made by another spec; give another directory or remove it")
+        return attempt(at_a_time)
+    except Exception as error:
+        if not out_of_memory(error) or at_a_time == 1:
+            raise
+    half = next(n for n in range(at_a_time // 2, 0, -1) if at_a_time % n == 0)
+    message = (
+        f"out of memory with {at_a_time} sequences at a time; going on with {half}, as many per step as before"
+    )
+    log.event("out_of_memory", message, level="warn")
+    _let_go()
+    return attempt(half)
 
 
-def _arguments(spec: TrainingSpec, output: Path, evaluate: bool) -> Any:
+def _train(
+    trainer: Any, watcher: Watcher, checkpoints: Checkpoints, resumed: Checkpoint | None, log: RunLog
+) -> None:
+    if resumed is not None:
+        log.event("resumed", f"resuming from {resumed.path.name}", checkpoint=resumed.path.name)
+    trainer.train(resume_from_checkpoint=str(resumed.path) if resumed else None)
+    if watcher.stopped:
+        newest = checkpoints.newest()
+        assert newest is not None
+        raise Interrupted(f"interrupted; {newest.path.name} is kept, the same command resumes from it")
+
+
+class BatchTrainer(Trainer):
+    """Tells the watcher how many tokens each training step sees, and breaks off an evaluation for a stop."""
+
+    def __init__(self, watcher: Watcher, **options: Any) -> None:
+        super().__init__(**options)
+        self._watcher = watcher
+
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        shard_on_processors(self)
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+        tokens = int(inputs.pop("tokens").sum())
+        if model.training:
+            self._watcher.count(tokens)
+        return super().compute_loss(model, inputs, *args, **options)
+
+    def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
+        try:
+            return super().evaluate(*args, **options)
+        except EvaluationStopped:
+            self.control.should_save = self.control.should_training_stop = True
+            return {}
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the device, or the machine, had no room for a tensor."""
+    import torch
+
+    said = str(error)
+    return (
+        isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate" in said
+    )
+
+
+def _let_go() -> None:
+    """Frees what an attempt that broke off held."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _at_a_time(spec: TrainingSpec) -> int:
+    """Sequences per step and process."""
+    size, world = spec.hyperparameters.batch_size, ranks.world()
+    if size % world:
+        raise InvalidSpec(f"hyperparameters.batch_size: {size} doesn't divide among {world} processes")
+    return size // world
+
+
+def _arguments(spec: TrainingSpec, place: Place, evaluate: bool, at_a_time: int) -> Any:
     h = spec.hyperparameters
-    return TrainingArguments(
-        output_dir=str(output / "checkpoints" / ".partial"),
+    device = devices.find()
+    sharded = spec.shard and ranks.world() > 1
+    make: Any = TrainingArguments
+    return make(
+        output_dir=str(place.path / ASIDE),
         num_train_epochs=h.epochs,
         max_steps=h.max_steps or -1,
-        per_device_train_batch_size=h.batch_size,
-        per_device_eval_batch_size=h.batch_size,
-        gradient_accumulation_steps=h.gradient_accumulation,
+        per_device_train_batch_size=at_a_time,
+        per_device_eval_batch_size=at_a_time,
+        gradient_accumulation_steps=h.gradient_accumulation * (_at_a_time(spec) // at_a_time),
         learning_rate=spec.learning_rate,
         lr_scheduler_type="constant_with_warmup" if h.schedule == "constant" else h.schedule,
         warmup_steps=h.warmup_ratio if h.warmup_ratio < 1 else 0.999,
         weight_decay=h.weight_decay,
         max_grad_norm=h.max_grad_norm,
         optim="adamw_torch_fused",
-        bf16=h.precision == "bf16",
+        bf16=h.precision == "bf16" or (h.precision == "auto" and device.bf16),
         fp16=False,
-        gradient_checkpointing=False,
-        use_cpu=True,
+        torch_compile=h.compile,
+        gradient_checkpointing=h.gradient_checkpointing,
+        fsdp=sharded or None,
+        fsdp_config=dict(FULLY_SHARDED) if sharded else None,
+        use_cpu=device.kind == "cpu",
+        ddp_backend="gloo" if device.kind == "cpu" and ranks.world() > 1 else None,
+        ddp_find_unused_parameters=False,
         seed=spec.seed,
         data_seed=spec.seed,
         logging_steps=h.log_every,
@@ -98,7 +182,7 @@ def _arguments(spec: TrainingSpec, output: Path, evaluate: bool) -> Any:
         disable_tqdm=True,
         report_to="none",
         dataloader_num_workers=0,
-        dataloader_pin_memory=False,
+        dataloader_pin_memory=device.kind == "cuda",
         remove_unused_columns=False,
     )
 
@@ -108,111 +192,3 @@ def _optimizer(spec: TrainingSpec, model: Any) -> Any:
     if h.optimizer == "muon":
         return MuonWithAdamW(model, lr=spec.learning_rate, weight_decay=h.weight_decay)
     return None
-
-
-class _Trainer(Trainer):
-    """Tells `count` how many tokens each training step sees."""
-
-    count: Any
-
-    def compute_loss(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
-        tokens = int(inputs.pop("tokens").sum())
-        if model.training:
-            self.count(tokens)
-        return super().compute_loss(model, inputs, *args, **options)
-
-
-class Collator:
-    """Pads on the right to the longest row of a batch. Positions say where documents begin; with neither a mask nor a
-    cache, transformers' masks keep documents apart by them. A pad is a document by itself, not learned."""
-
-    def __init__(self, pad: int) -> None:
-        self.pad = pad
-
-    def __call__(self, rows: list[Encoded]) -> dict[str, Any]:
-        import torch
-
-        width = max(len(row.ids) for row in rows)
-
-        def padded(values: Callable[[Encoded], list[int]], fill: int) -> Any:
-            return torch.tensor([values(row) + [fill] * (width - len(row.ids)) for row in rows])
-
-        return {
-            "input_ids": padded(lambda row: row.ids, self.pad),
-            "labels": padded(lambda row: row.labels, IGNORED),
-            "position_ids": padded(lambda row: row.positions, 0),
-            "tokens": torch.tensor([len(row.ids) for row in rows]),
-            "use_cache": False,
-        }
-
-
-class _Watcher(TrainerCallback):
-    """Writes metrics, commits checkpoints by rename, and turns a signal into a checkpoint and a stop."""
-
-    def __init__(self, spec: TrainingSpec, output: Path, log: RunLog) -> None:
-        self.spec, self.output, self.log = spec, output, log
-        self.stopped = False
-        self.losses: list[float] = []
-        self.tokens = self.tokens_before = 0
-        self.began = self.logged = time.monotonic()
-
-    def stop(self) -> None:
-        """Asks for a checkpoint and the end, as soon as the step under way is done."""
-        self.stopped = True
-
-    def count(self, tokens: int) -> None:
-        self.tokens += tokens
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.began = self.logged = time.monotonic()
-        self.log.event("started", f"{state.max_steps} steps", total_steps=state.max_steps)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        logs = logs or {}
-        now = time.monotonic()
-        common = {
-            "step": state.global_step,
-            "total_steps": state.max_steps,
-            "epoch": round(state.epoch or 0.0, 4),
-        }
-        if "eval_loss" in logs:
-            self.log.metrics(**common, validation_loss=logs["eval_loss"])
-        if "loss" not in logs:
-            return
-        speed = (self.tokens - self.tokens_before) / max(now - self.logged, 1e-9)
-        self.logged, self.tokens_before = now, self.tokens
-        self.losses.append(float(logs["loss"]))
-        self.log.metrics(
-            **common,
-            loss=float(logs["loss"]),
-            learning_rate=self._rate(float(logs["learning_rate"])),
-            tokens_per_second=round(speed, 1),
-            gradient_norm=float(logs.get("grad_norm", 0.0)),
-            tokens=self.tokens,
-        )
-
-    def _rate(self, logged: float) -> float:
-        """The logged rate is the first group's; Muon's stands for AdamW's times a constant."""
-        return logged / MUON_RATE if self.spec.hyperparameters.optimizer == "muon" else logged
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        if self.stopped:
-            control.should_save = control.should_training_stop = True
-        return control
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        name = f"step-{state.global_step}"
-        made = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        target = self.output / "checkpoints" / name
-        (made / SPEC_FILE).write_bytes(msgspec.json.encode(self.spec))
-        shutil.rmtree(target, ignore_errors=True)
-        made.rename(target)
-        self.log.event("checkpoint", f"{name} is committed", checkpoint=name)
-        kept = sorted(target.parent.glob("step-*"), key=lambda path: int(path.name.partition("-")[2]))
-        for old in kept[:-KEPT_CHECKPOINTS]:
-            shutil.rmtree(old, ignore_errors=True)
-
-    def result(self, steps: int) -> dict[str, Any]:
-        last = self.losses[-max(1, len(self.losses) // 10) :]
-        return {"steps": steps, "loss": sum(last) / len(last) if last else None, "tokens": self.tokens,
-                "seconds": round(time.monotonic() - self.began, 3)}  # fmt: skip

@@ -88,8 +88,11 @@ def _base_name(spec: TrainingSpec) -> str:
     )
 
 
-def save(model: Any, tokenizer: Any, spec: TrainingSpec, output: Path) -> str:
-    """Writes `output/adapter` or `output/model` and returns which. What was there is replaced."""
+def save(
+    model: Any, tokenizer: Any, spec: TrainingSpec, output: Path, weights: dict[str, Any] | None = None
+) -> str:
+    """Writes `output/adapter` or `output/model` and returns which. What was there is replaced. `weights` stand for the
+    model's own where it holds but a shard."""
     import shutil
 
     import torch
@@ -99,13 +102,14 @@ def save(model: Any, tokenizer: Any, spec: TrainingSpec, output: Path) -> str:
     shutil.rmtree(target, ignore_errors=True)
     if kind == "adapter":
         model.peft_config["default"].base_model_name_or_path = _base_name(spec)
-        model.save_pretrained(target)
+        model.save_pretrained(target, state_dict=weights)
         (target / "README.md").unlink(missing_ok=True)
         return kind
     if spec.hyperparameters.save_precision == "bf16":
-        model = model.to(torch.bfloat16)
+        model.config.dtype = torch.bfloat16
+        weights = {name: w.to(torch.bfloat16) for name, w in (weights or model.state_dict()).items()}
     model.config.use_cache = True
-    model.save_pretrained(target)
+    model.save_pretrained(target, state_dict=weights)
     tokenizer.save_pretrained(target)
     _portable(target)
     return kind

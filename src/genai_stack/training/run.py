@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import warnings
@@ -10,21 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidData, InvalidSpec
+from . import ranks
+from .checkpoints import ASIDE
 from .encode import Encoded, encode, pack
 from .examples import read
 from .models import open_model, open_tokenizer, save
-from .outputs import MANIFEST, RunLog, write_manifest
-from .spec import TrainingSpec
+from .outputs import MANIFEST, RunLog, commit
+from .place import Place
+from .spec import TrainingSpec, plain
 
 
-def run(spec: TrainingSpec, log: RunLog) -> None:
-    """Trains as `spec` says and leaves a complete run in `spec.output`.
+def run(spec: TrainingSpec, place: Place, log: RunLog) -> None:
+    """Trains as `spec` says and leaves a complete run in `place`. A run that is complete already is left as it is.
 
     Raises InvalidSpec, InvalidData or InvalidModel before anything is trained, and Interrupted on a signal.
     """
-    output = Path(spec.output)
-    if (output / MANIFEST).exists():
-        raise InvalidSpec(f"output: {output} holds a complete run; give another directory or remove it")
+    if place.holds(MANIFEST):
+        _check_same(spec, place.path)
+        log.event("complete", "this run is complete already; nothing to do")
+        return
     for path in filter(None, (spec.data.train, spec.data.validation)):
         for _ in read(Path(path)):
             pass
@@ -36,13 +41,31 @@ def run(spec: TrainingSpec, log: RunLog) -> None:
     tokenizer = open_tokenizer(spec)
     train = _sequences(spec, Path(spec.data.train), tokenizer, log)
     validation = _sequences(spec, Path(spec.data.validation), tokenizer, log) if spec.data.validation else []
+    trained = optimize(spec, lambda: _opened(spec, tokenizer), tokenizer, train, validation, place, log)
+    if ranks.is_first():
+        kind = save(trained.model, tokenizer, spec, place.path, trained.weights)
+        shutil.rmtree(place.path / ASIDE, ignore_errors=True)
+        commit(place, spec, [kind], trained.result)
+        told = trained.result
+        log.event("succeeded", f"{told['steps']} steps in {told['seconds']:.1f} s", **told)
+    ranks.wait_for_all()
+
+
+def _check_same(spec: TrainingSpec, output: Path) -> None:
+    if json.loads((output / MANIFEST).read_bytes()).get("spec") != plain(spec):
+        raise InvalidSpec(
+            f"output: {spec.output} holds another run, complete; give another directory or remove it"
+        )
+
+
+def _opened(spec: TrainingSpec, tokenizer: Any) -> Any:
+    """The model as the seed makes it, however often it is opened."""
+    from transformers import set_seed
+
+    set_seed(spec.seed)
     model = open_model(spec, tokenizer)
     _check_length(spec, model)
-    result = optimize(spec, model, tokenizer, train, validation, output, log)
-    kind = save(model, tokenizer, spec, output)
-    shutil.rmtree(output / "checkpoints" / ".partial", ignore_errors=True)
-    write_manifest(output, spec, kind, result)
-    log.event("succeeded", f"{result['steps']} steps in {result['seconds']:.1f} s", **result)
+    return model
 
 
 def _prepare(spec: TrainingSpec) -> None:

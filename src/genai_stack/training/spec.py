@@ -63,7 +63,7 @@ class Hyperparameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the rate falls to zero after the warm-up."""
     warmup_ratio: Share = 0.03
     batch_size: Positive = 8
-    """Sequences per step."""
+    """Sequences per step, over all processes."""
     gradient_accumulation: Positive = 1
     max_length: Annotated[int, msgspec.Meta(ge=8)] = 512
     """Tokens per sequence; what is longer is cut at the end, and counted in a warning."""
@@ -74,8 +74,9 @@ class Hyperparameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight_decay: Share = 0.0
     max_grad_norm: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     """Gradients are clipped to this norm; 0 leaves them as they are."""
-    precision: Literal["f32", "bf16"] = "f32"
-    """What is computed in; weights are kept in f32 while training."""
+    precision: Literal["auto", "f32", "bf16"] = "auto"
+    """What is computed in; weights are kept in f32 while training. `auto` takes bf16 where the device computes it
+    natively."""
     save_precision: Literal["f32", "bf16"] = "bf16"
     """What a whole model is saved in; adapters are always f32."""
     lora_rank: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
@@ -83,6 +84,10 @@ class Hyperparameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lora_dropout: Share = 0.0
     lora_targets: tuple[Text, ...] = ()
     """Names of the layers that are adapted; none named means every linear layer but the output head."""
+    gradient_checkpointing: bool = False
+    """Computes activations again instead of keeping them: less memory, a third more work."""
+    compile: bool = False
+    """Compiles the model with torch.compile: the first steps take minutes, the others less time."""
     checkpoint_every: Natural = 0
     """Steps between checkpoints; 0 makes one only when the run is interrupted."""
     log_every: Positive = 1
@@ -96,14 +101,18 @@ class TrainingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: Literal["pretrain", "full", "lora"]
     data: DataSpec
     output: Text
-    """The directory that receives the run. A complete run in it is refused; an interrupted one is resumed."""
+    """The directory, or `s3://bucket/prefix`, that receives the run. An interrupted run in it is resumed; this very
+    run, complete, is left as it is; another one is refused."""
     base: Text = "builtin"
     """`builtin`, a model directory, `hf://org/name[@revision]`, or `scratch` with an `[architecture]`."""
     architecture: Architecture | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
+    shard: bool = False
+    """Divide the model among the processes (FSDP2) rather than keep one in each; one process alone changes nothing."""
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
     threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
-    """CPU threads; None takes what the machine offers. Equal spec, seed and threads give equal weights on CPU."""
+    """CPU threads per process; None takes what the machine offers. Equal spec, seed and threads give equal weights on
+    CPU."""
 
     @property
     def learning_rate(self) -> float:
@@ -131,15 +140,21 @@ def load(path: Path) -> TrainingSpec:
         raw = path.read_bytes()
     except OSError as error:
         raise InvalidSpec(f"{path}: {error.strerror}; give the path of a TOML or JSON spec") from None
+    return read(raw, str(path))
+
+
+def read(raw: bytes, name: str) -> TrainingSpec:
+    """The spec in the bytes of a file called `name`: JSON if it ends in `.json`, else TOML. Raises InvalidSpec, naming
+    the file."""
+    json = name.endswith(".json")
     try:
-        value: Any = msgspec.json.decode(raw) if path.suffix == ".json" else tomllib.loads(raw.decode())
+        value: Any = msgspec.json.decode(raw) if json else tomllib.loads(raw.decode())
     except (msgspec.DecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise InvalidSpec(f"{path}: isn't valid {kind}: {error}") from None
+        raise InvalidSpec(f"{name}: isn't valid {'JSON' if json else 'TOML'}: {error}") from None
     try:
         return parse(value)
     except InvalidSpec as error:
-        raise InvalidSpec(f"{path}: {error.message}") from None
+        raise InvalidSpec(f"{name}: {error.message}") from None
 
 
 def parse(value: Any) -> TrainingSpec:
@@ -157,6 +172,12 @@ def parse(value: Any) -> TrainingSpec:
     if spec.architecture is not None:
         _check_heads(spec.architecture)
     return spec
+
+
+def plain(spec: TrainingSpec) -> dict[str, Any]:
+    """The spec as JSON holds it, to be kept and compared."""
+    value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(spec))
+    return value
 
 
 def _check_heads(shape: Architecture) -> None:

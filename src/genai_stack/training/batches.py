@@ -1,0 +1,46 @@
+"""Rows to tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .encode import IGNORED, Encoded
+
+
+class Collator:
+    """Pads on the right to the longest row of a batch. Positions say where documents begin; with neither a mask nor a
+    cache, transformers' masks keep documents apart by them. A pad is a document by itself, not learned.
+
+    With `flat`, all rows become one without padding: flash attention tells documents apart in a single row only.
+    """
+
+    def __init__(self, pad: int, *, flat: bool = False) -> None:
+        self._pad, self._flat = pad, flat
+
+    def __call__(self, rows: list[Encoded]) -> dict[str, Any]:
+        import torch
+
+        if self._flat:
+            rows = [_joined(rows)]
+        width = max(len(row.ids) for row in rows)
+
+        def padded(values: Callable[[Encoded], list[int]], fill: int) -> Any:
+            return torch.tensor([values(row) + [fill] * (width - len(row.ids)) for row in rows])
+
+        return {
+            "input_ids": padded(lambda row: row.ids, self._pad),
+            "labels": padded(lambda row: row.labels, IGNORED),
+            "position_ids": padded(lambda row: row.positions, 0),
+            "tokens": torch.tensor([len(row.ids) for row in rows]),
+            "use_cache": False,
+        }
+
+
+def _joined(rows: list[Encoded]) -> Encoded:
+    """One row of all documents; the first token of each is not learned, for another's end stands before it."""
+    return Encoded(
+        [id for row in rows for id in row.ids],
+        [label for row in rows for label in (IGNORED, *row.labels[1:])],
+        [position for row in rows for position in row.positions],
+    )

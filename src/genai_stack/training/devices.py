@@ -1,0 +1,58 @@
+"""What a run computes on: the device, what it computes fast, and how much of it a model uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Literal
+
+PEAK_BF16 = {
+    "B200": 2250e12, "H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10G": 70e12,
+}  # fmt: skip
+"""Dense bfloat16 FLOP/s by what a GPU's name contains, from NVIDIA's data sheets."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """`peak` is FLOP/s in bfloat16, None where it isn't known. `bf16` says whether bfloat16 is computed natively: a
+    processor that emulates it takes 25 times as long as in float32."""
+
+    kind: Literal["cuda", "cpu"]
+    name: str
+    bf16: bool
+    peak: float | None
+    attention: str
+
+
+def find() -> Device:
+    """The GPU this process was given, else the processor."""
+    import torch
+
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name()
+        peak = next((flops for part, flops in PEAK_BF16.items() if part in name), None)
+        recent = torch.cuda.get_device_capability() >= (8, 0)
+        flash = recent and find_spec("flash_attn") is not None
+        return Device("cuda", name, recent, peak, "flash_attention_2" if flash else "sdpa")
+    cpu: Any = torch.cpu
+    native = bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
+    return Device("cpu", "cpu", native, None, "sdpa")
+
+
+def flops_per_token(model: Any, length: int) -> float:
+    """Of one training step: 6 per weight that is trained and 4 per weight that only passes gradients on (embeddings
+    that are looked up count nothing), and 12 · layers · width · length for attention over causal rows of `length`
+    (appendix B of https://arxiv.org/abs/2204.02311, PaLM; half of it, since half of causal attention is masked)."""
+    looked_up = getattr(model.get_input_embeddings(), "weight", None)
+    tied = model.get_output_embeddings() is not None and model.get_output_embeddings().weight is looked_up
+    weights = 0.0
+    for parameter in model.parameters():
+        if parameter is looked_up and not tied:
+            continue
+        weights += parameter.numel() * (6 if parameter.requires_grad else 4)
+    config = model.config.get_text_config()
+    width = config.num_attention_heads * getattr(
+        config, "head_dim", config.hidden_size // config.num_attention_heads
+    )
+    attention: float = 6.0 * config.num_hidden_layers * width * length
+    return weights + attention

@@ -1,0 +1,151 @@
+"""Checkpoints count once they are committed and whole; the newest such is found wherever the run restarts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genai_stack.errors import InvalidSpec
+from genai_stack.local.objects import DirectoryObjects
+from genai_stack.training.checkpoints import Checkpoints
+from genai_stack.training.outputs import RunLog
+from genai_stack.training.place import Place, mirrored
+from genai_stack.training.spec import TrainingSpec, parse
+
+Open = Callable[..., Checkpoints]
+SPEC = {"name": "n", "method": "lora", "output": "s3://bucket/runs/n", "data": {"train": "t.jsonl"}}
+
+
+def spec(**changes: Any) -> TrainingSpec:
+    return parse({**SPEC, **changes})
+
+
+@pytest.fixture
+def open_in() -> Iterator[Callable[..., Checkpoints]]:
+    with ExitStack() as logs:
+        yield lambda place, **changes: Checkpoints(
+            spec(**changes), place, logs.enter_context(RunLog(place.path))
+        )
+
+
+def make(place: Place, step: int) -> Path:
+    """What a trainer leaves aside."""
+    made = place.path / "checkpoints" / ".partial" / f"checkpoint-{step}"
+    (made / "nested").mkdir(parents=True)
+    (made / "weights.safetensors").write_bytes(bytes([step]) * 1000)
+    (made / "nested" / "state.json").write_text(json.dumps({"step": step}))
+    return made
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryObjects:
+    return DirectoryObjects(tmp_path / "store")
+
+
+@pytest.fixture(params=["directory", "store"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, store: DirectoryObjects) -> Place:
+    return Place(tmp_path / "run", *((store, "runs/n") if request.param == "store" else ()))
+
+
+def elsewhere(place: Place, tmp_path: Path) -> Place:
+    """The same run on another machine: the prefix is all it shares; a directory is the same one."""
+    return place if place.store is None else Place(tmp_path / "another", place.store, "runs/n")
+
+
+def test_the_newest_committed_one_is_found_elsewhere_with_what_it_told(
+    open_in: Open, place: Place, tmp_path: Path
+) -> None:
+    checkpoints = open_in(place)
+    assert checkpoints.newest() is None
+    for step in (1, 9, 10):
+        checkpoints.commit(make(place, step), step, tokens=step * 100, seconds=0.5)
+    make(place, 11)  # never committed
+    found = open_in(elsewhere(place, tmp_path)).newest()
+    assert found is not None
+    assert (found.step, found.told) == (10, {"tokens": 1000, "seconds": 0.5})
+    assert (found.path / "weights.safetensors").read_bytes() == bytes([10]) * 1000
+    assert json.loads((found.path / "nested" / "state.json").read_bytes()) == {"step": 10}
+
+
+def test_two_are_kept(open_in: Open, place: Place) -> None:
+    checkpoints = open_in(place)
+    for step in range(1, 6):
+        checkpoints.commit(make(place, step), step)
+    assert sorted(path.name for path in (place.path / "checkpoints").glob("step-*")) == ["step-4", "step-5"]
+    assert {name.partition("/")[0] for name in place.names("checkpoints")} <= {"step-4", "step-5"}
+
+
+@pytest.mark.parametrize("harm", ["flipped", "cut", "gone", "manifest", "uncommitted"])
+def test_a_damaged_newest_falls_back_to_the_one_before_with_a_warning(
+    open_in: Open, tmp_path: Path, harm: str
+) -> None:
+    place = Place(tmp_path / "run")
+    checkpoints = open_in(place)
+    for step in (1, 2):
+        checkpoints.commit(make(place, step), step)
+    newest = place.path / "checkpoints" / "step-2"
+    weights = newest / "weights.safetensors"
+    if harm == "flipped":
+        weights.write_bytes(b"\x07" + weights.read_bytes()[1:])
+    elif harm == "cut":
+        weights.write_bytes(weights.read_bytes()[:-1])
+    elif harm == "gone":
+        weights.unlink()
+    elif harm == "manifest":
+        (newest / "manifest.json").write_bytes(b"[1")
+    else:
+        (newest / "manifest.json").unlink()
+    found = open_in(place).newest()
+    assert found is not None
+    assert found.step == 1
+    last = json.loads((place.path / "events.jsonl").read_text().splitlines()[-1])
+    assert (last["level"], last["type"], last["checkpoint"]) == ("warn", "checkpoint_damaged", "step-2")
+
+
+def test_a_checkpoint_damaged_here_is_fetched_anew_from_the_store(
+    open_in: Open, tmp_path: Path, store: DirectoryObjects
+) -> None:
+    place = Place(tmp_path / "run", store, "runs/n")
+    open_in(place).commit(make(place, 3), 3)
+    (place.path / "checkpoints" / "step-3" / "weights.safetensors").write_bytes(b"torn")
+    found = open_in(place).newest()
+    assert found is not None
+    assert (found.path / "weights.safetensors").read_bytes() == bytes([3]) * 1000
+
+
+def test_an_upload_that_broke_off_does_not_count(
+    open_in: Open, tmp_path: Path, store: DirectoryObjects
+) -> None:
+    place = Place(tmp_path / "run", store, "runs/n")
+    checkpoints = open_in(place)
+    for step in (1, 2):
+        checkpoints.commit(make(place, step), step)
+    store.delete("runs/n/checkpoints/step-2/manifest.json")
+    found = open_in(Place(tmp_path / "another", store, "runs/n")).newest()
+    assert found is not None
+    assert found.step == 1
+
+
+def test_another_spec_is_refused(open_in: Open, place: Place) -> None:
+    open_in(place).commit(make(place, 1), 1)
+    with pytest.raises(InvalidSpec, match="made by another spec"):
+        open_in(place, seed=9).newest()
+
+
+def test_what_an_earlier_attempt_told_goes_on_elsewhere(tmp_path: Path, store: DirectoryObjects) -> None:
+    for attempt, folder in enumerate(("one", "two")):
+        place = Place(tmp_path / folder, store, "runs/n")
+        place.path.mkdir()
+        with mirrored(place, every=0.01), RunLog(place.path) as log:
+            log.event("started", f"attempt {attempt}")
+            log.metrics(step=attempt)
+        shutil.rmtree(place.path)
+    told = [json.loads(line)["message"] for line in store.get("runs/n/events.jsonl").splitlines()]
+    assert told == ["attempt 0", "attempt 1"]
+    assert len(store.get("runs/n/metrics.jsonl").splitlines()) == 2
