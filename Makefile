@@ -32,6 +32,7 @@ lint: .venv/.test
 	.venv/bin/mypy
 
 bench: .venv/.test
+	.venv/bin/python -m benchmarks.doors
 	.venv/bin/python -m benchmarks.overhead
 	.venv/bin/python -m benchmarks.throughput
 

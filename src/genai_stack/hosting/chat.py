@@ -12,7 +12,7 @@ import msgspec
 
 from ..protocol import ChatRequest, for_template
 from .calls import CallDelta
-from .choice import Choice, Piece, ShownToken
+from .choice import Choice, Piece, ShownToken, count_usage, read_pieces
 from .engine import Feed
 from .grammar import for_chat, wants_calls
 from .prompts import conversation
@@ -53,7 +53,7 @@ class ChatAnswer:
 
     async def whole(self) -> bytes:
         pieces: list[list[Piece]] = [[] for _ in self._choices]
-        async for index, piece in self._pieces():
+        async for index, piece in read_pieces(self._choices, self._feed):
             pieces[index].append(piece)
         return _json(
             {
@@ -65,7 +65,7 @@ class ChatAnswer:
                     self._choice(index, choice, parts)
                     for index, (choice, parts) in enumerate(zip(self._choices, pieces, strict=True))
                 ],
-                "usage": self._usage(),
+                "usage": count_usage(self._prompt_tokens, self._choices),
             }
         )
 
@@ -83,7 +83,7 @@ class ChatAnswer:
         starts = [b'%b,"choices":[{"index":%d,"delta":' % (prefix, i) for i in range(len(self._choices))]
         opened = [False] * len(starts)
         batch = b""
-        async for index, piece in self._pieces():
+        async for index, piece in read_pieces(self._choices, self._feed):
             if not opened[index]:
                 opened[index] = True
                 batch += (
@@ -109,26 +109,16 @@ class ChatAnswer:
                 yield batch
                 batch = b""
         if self._request.include_usage:
-            batch += prefix + b',"choices":[],"usage":' + _json(self._usage()) + b"}\n\n"
+            batch += (
+                prefix
+                + b',"choices":[],"usage":'
+                + _json(count_usage(self._prompt_tokens, self._choices))
+                + b"}\n\n"
+            )
         yield batch + b"data: [DONE]\n\n"
 
     def close(self) -> None:
         self._feed.close()
-
-    async def _pieces(self) -> AsyncIterator[tuple[int, Piece]]:
-        """What each choice gains, until all have ended."""
-        left = len(self._choices)
-        while left:
-            for output in await self._feed.read():
-                choice = self._choices[output.id]
-                if choice.finish is not None:
-                    continue
-                piece = choice.feed(output)
-                if piece.finish is not None:
-                    left -= 1
-                    self._feed.stop(output.id)
-                if piece.shows:
-                    yield output.id, piece
 
     def _choice(self, index: int, choice: Choice, pieces: list[Piece]) -> dict[str, Any]:
         content = "".join(piece.text for piece in pieces)
@@ -149,14 +139,6 @@ class ChatAnswer:
             for token in tokens
         ]
         return _json({"content": content, "refusal": None})
-
-    def _usage(self) -> dict[str, int]:
-        written = sum(choice.tokens for choice in self._choices)
-        return {
-            "prompt_tokens": self._prompt_tokens,
-            "completion_tokens": written,
-            "total_tokens": self._prompt_tokens + written,
-        }
 
 
 def _token(text: Text, id: int, logprob: float) -> dict[str, Any]:

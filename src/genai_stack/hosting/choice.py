@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal
 
 import msgspec
 
 from .calls import CallDelta, CallParser
+from .engine import Feed
 from .stops import StopFilter
 from .text import Text, TextDecoder
 from .wire import LENGTH, RUNNING, Output, TokenScore
@@ -89,3 +91,29 @@ class Choice:
             count = sum(1 for token in self._held if token.offset < self._shown)
         shown, self._held = self._held[:count], self._held[count:]
         return shown
+
+
+async def read_pieces(choices: Sequence[Choice], feed: Feed) -> AsyncIterator[tuple[int, Piece]]:
+    """What each choice gains, with its index, until all have ended. Raises what the engine raises."""
+    left = len(choices)
+    while left:
+        for output in await feed.read():
+            choice = choices[output.id]
+            if choice.finish is not None:
+                continue
+            piece = choice.feed(output)
+            if piece.finish is not None:
+                left -= 1
+                feed.stop(output.id)
+            if piece.shows:
+                yield output.id, piece
+
+
+def count_usage(prompt_tokens: int, choices: Sequence[Choice]) -> dict[str, int]:
+    """An answer's `usage`, by the engine's count."""
+    written = sum(choice.tokens for choice in choices)
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": written,
+        "total_tokens": prompt_tokens + written,
+    }

@@ -11,7 +11,7 @@ import msgspec
 
 from ..errors import RequestError
 from ..protocol import CompletionRequest
-from .choice import Choice, Piece, ShownToken
+from .choice import Choice, ShownToken, count_usage, read_pieces
 from .engine import Feed
 from .prompts import raw
 from .sampling import sequences
@@ -91,7 +91,7 @@ class CompletionAnswer:
     async def whole(self) -> bytes:
         texts = [self._echo_text(i) for i in range(len(self._choices))]
         tokens: list[list[ShownToken]] = [[] for _ in self._choices]
-        async for index, piece in self._pieces():
+        async for index, piece in read_pieces(self._choices, self._feed):
             texts[index] += piece.text
             tokens[index] += piece.tokens
         choices = [
@@ -103,7 +103,9 @@ class CompletionAnswer:
             }
             for index, choice in enumerate(self._choices)
         ]
-        return _json({**self._head(), "choices": choices, "usage": self._usage()})
+        return _json(
+            {**self._head(), "choices": choices, "usage": count_usage(self._prompt_tokens, self._choices)}
+        )
 
     async def events(self) -> AsyncIterator[bytes]:
         prefix = b"data: " + _json(self._head())[:-1]
@@ -111,7 +113,7 @@ class CompletionAnswer:
         end = b"}]" + usage + b"}\n\n"
         opened = [False] * len(self._choices)
         batch = b""
-        async for index, piece in self._pieces():
+        async for index, piece in read_pieces(self._choices, self._feed):
             first, opened[index] = not opened[index], True
             text = self._echo_text(index) + piece.text if first else piece.text
             logprobs = b"null"
@@ -131,25 +133,16 @@ class CompletionAnswer:
                 yield batch
                 batch = b""
         if self._request.include_usage:
-            batch += prefix + b',"choices":[],"usage":' + _json(self._usage()) + b"}\n\n"
+            batch += (
+                prefix
+                + b',"choices":[],"usage":'
+                + _json(count_usage(self._prompt_tokens, self._choices))
+                + b"}\n\n"
+            )
         yield batch + b"data: [DONE]\n\n"
 
     def close(self) -> None:
         self._feed.close()
-
-    async def _pieces(self) -> AsyncIterator[tuple[int, Piece]]:
-        left = len(self._choices)
-        while left:
-            for output in await self._feed.read():
-                choice = self._choices[output.id]
-                if choice.finish is not None:
-                    continue
-                piece = choice.feed(output)
-                if piece.finish is not None:
-                    left -= 1
-                    self._feed.stop(output.id)
-                if piece.shows:
-                    yield output.id, piece
 
     def _echo_text(self, index: int) -> str:
         return self._echoes[index // self._each].text if self._echoes else ""
@@ -178,14 +171,6 @@ class CompletionAnswer:
             "object": "text_completion",
             "created": self._created,
             "model": self._request.model,
-        }
-
-    def _usage(self) -> dict[str, int]:
-        written = sum(choice.tokens for choice in self._choices)
-        return {
-            "prompt_tokens": self._prompt_tokens,
-            "completion_tokens": written,
-            "total_tokens": self._prompt_tokens + written,
         }
 
 
