@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .encode import IGNORED, Encoded
+from .pairs import Pair
 
 
 class Collator:
@@ -44,3 +45,37 @@ def _joined(rows: list[Encoded]) -> Encoded:
         [label for row in rows for label in (IGNORED, *row.labels[1:])],
         [position for row in rows for position in row.positions],
     )
+
+
+class PairCollator:
+    """Preference pairs as TRL's trainer takes them: the preferred sequences, then the others, in one batch."""
+
+    def __init__(self, pad: int) -> None:
+        self._pad = pad
+
+    @staticmethod
+    def row(pair: Pair) -> dict[str, list[int]]:
+        """A pair as plain lists; `…_learned` is 1 for tokens of answers."""
+        return {
+            "chosen": pair.chosen.ids,
+            "chosen_learned": [int(label != IGNORED) for label in pair.chosen.labels],
+            "rejected": pair.rejected.ids,
+            "rejected_learned": [int(label != IGNORED) for label in pair.rejected.labels],
+        }
+
+    def __call__(self, rows: list[dict[str, list[int]]]) -> dict[str, Any]:
+        import torch
+
+        sides = [row[side] for side in ("chosen", "rejected") for row in rows]
+        learned = [row[f"{side}_learned"] for side in ("chosen", "rejected") for row in rows]
+        width = max(map(len, sides))
+
+        def padded(lists: list[list[int]], fill: int) -> Any:
+            return torch.tensor([values + [fill] * (width - len(values)) for values in lists])
+
+        return {
+            "input_ids": padded(sides, self._pad),
+            "attention_mask": padded([[1] * len(side) for side in sides], 0),
+            "completion_mask": padded(learned, 0),
+            "tokens": torch.tensor([len(side) for side in sides]),
+        }

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from .. import settings
+
 PEAK_BF16 = {
     "B200": 2250e12, "H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10G": 70e12,
 }  # fmt: skip
@@ -22,6 +24,11 @@ class Device:
     bf16: bool
     peak: float | None
     attention: str
+
+    @property
+    def index(self) -> int | str:
+        """This process's device, as torch names it."""
+        return settings.torchrun().local_rank if self.kind == "cuda" else "cpu"
 
 
 def find() -> Device:

@@ -1,4 +1,4 @@
-"""The optimization itself: transformers' trainer, driven by a spec, stopped and resumed at step ends."""
+"""The optimization itself: a trainer, driven by a spec, stopped and resumed at step ends."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import PrinterCallback, Trainer, TrainingArguments
-
 from .. import settings
 from ..errors import InvalidSpec
 from . import devices, ranks
-from .batches import Collator
 from .checkpoints import ASIDE, Checkpoint, Checkpoints
-from .encode import Encoded
 from .interrupts import Interrupted, on_signal, on_spot_notice
-from .optimizers import MuonWithAdamW
 from .outputs import RunLog
 from .place import Place
-from .sharding import FULLY_SHARDED, shard_on_processors, whole_weights
+from .sharding import FULLY_SHARDED, whole_weights
 from .spec import TrainingSpec
-from .watcher import EvaluationStopped, Watcher
+from .trainers import make_trainer
+from .watcher import Watcher
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,8 @@ class Trained:
 
 
 def optimize(
-    spec: TrainingSpec, opened: Callable[[], Any], tokenizer: Any, train: Sequence[Encoded],
-    validation: Sequence[Encoded], place: Place, log: RunLog,
+    spec: TrainingSpec, opened: Callable[[], Any], tokenizer: Any, train: Sequence[Any],
+    validation: Sequence[Any], place: Place, log: RunLog,
 ) -> Trained:  # fmt: skip
     """Trains the model that `opened` opens.
 
@@ -46,25 +42,13 @@ def optimize(
     at_a_time = _at_a_time(spec)
 
     def attempt(at_a_time: int) -> Trained:
-        model = opened()
         resumed = checkpoints.newest()
         watcher = Watcher(spec, checkpoints, log, resumed)
-        flat = getattr(model.config, "_attn_implementation", "").startswith("flash")
-        trainer: Any = BatchTrainer(
-            watcher,
-            model=model,
-            args=_arguments(spec, place, bool(validation), at_a_time),
-            train_dataset=train,
-            eval_dataset=validation or None,
-            processing_class=tokenizer,
-            data_collator=Collator(tokenizer.pad_token_id, flat=flat),
-            callbacks=[watcher],
-            optimizers=(_optimizer(spec, model), None),
-        )
-        trainer.remove_callback(PrinterCallback)
+        arguments = _arguments(spec, place, bool(validation), at_a_time)
+        trainer = make_trainer(spec, opened, tokenizer, train, validation, arguments, watcher)
         with on_signal(watcher.stop), on_spot_notice(settings.instance_metadata(), watcher.stop):
             _train(trainer, watcher, checkpoints, resumed, log)
-        return Trained(model, watcher.result(trainer.state.global_step), whole_weights(trainer))
+        return Trained(trainer.model, watcher.result(trainer.state.global_step), whole_weights(trainer))
 
     try:
         return attempt(at_a_time)
@@ -90,31 +74,6 @@ def _train(
         newest = checkpoints.newest()
         assert newest is not None
         raise Interrupted(f"interrupted; {newest.path.name} is kept, the same command resumes from it")
-
-
-class BatchTrainer(Trainer):
-    """Tells the watcher how many tokens each training step sees, and breaks off an evaluation for a stop."""
-
-    def __init__(self, watcher: Watcher, **options: Any) -> None:
-        super().__init__(**options)
-        self._watcher = watcher
-
-    def create_accelerator_and_postprocess(self) -> None:
-        super().create_accelerator_and_postprocess()
-        shard_on_processors(self)
-
-    def compute_loss(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
-        tokens = int(inputs.pop("tokens").sum())
-        if model.training:
-            self._watcher.count(tokens)
-        return super().compute_loss(model, inputs, *args, **options)
-
-    def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
-        try:
-            return super().evaluate(*args, **options)
-        except EvaluationStopped:
-            self.control.should_save = self.control.should_training_stop = True
-            return {}
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -146,12 +105,11 @@ def _at_a_time(spec: TrainingSpec) -> int:
     return size // world
 
 
-def _arguments(spec: TrainingSpec, place: Place, evaluate: bool, at_a_time: int) -> Any:
+def _arguments(spec: TrainingSpec, place: Place, evaluate: bool, at_a_time: int) -> dict[str, Any]:
     h = spec.hyperparameters
     device = devices.find()
     sharded = spec.shard and ranks.world() > 1
-    make: Any = TrainingArguments
-    return make(
+    return dict(
         output_dir=str(place.path / ASIDE),
         num_train_epochs=h.epochs,
         max_steps=h.max_steps or -1,
@@ -185,10 +143,3 @@ def _arguments(spec: TrainingSpec, place: Place, evaluate: bool, at_a_time: int)
         dataloader_pin_memory=device.kind == "cuda",
         remove_unused_columns=False,
     )
-
-
-def _optimizer(spec: TrainingSpec, model: Any) -> Any:
-    h = spec.hyperparameters
-    if h.optimizer == "muon":
-        return MuonWithAdamW(model, lr=spec.learning_rate, weight_decay=h.weight_decay)
-    return None

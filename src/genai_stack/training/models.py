@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InvalidModel, InvalidSpec
 from ..sources import resolve
+from . import devices
 from .beginnings import set_copying_heads
 from .spec import Architecture, TrainingSpec
 
@@ -30,20 +31,42 @@ def open_tokenizer(spec: TrainingSpec) -> Any:
 
 
 def open_model(spec: TrainingSpec, tokenizer: Any) -> Any:
-    """The base in f32: random weights for `scratch`, wrapped by a fresh adapter for `lora`. Raises InvalidModel."""
+    """The base in f32 (in 4 bits for `qlora`), or random weights for `scratch`; no adapter on it yet. Raises
+    InvalidModel."""
     import torch
     from transformers import AutoModelForCausalLM
 
     if spec.architecture is not None:
         return _scratch(spec.architecture, tokenizer, spec.seed)
     directory = resolve(spec.base)
+    options = _in_four_bits(spec) if spec.method == "qlora" else {}
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            directory, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
-        )
+            directory, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
+            attn_implementation=devices.find().attention, **options,
+        )  # fmt: skip
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InvalidModel(f"{spec.base}: can't be opened: {_first_line(error)}") from None
-    return _with_adapter(model, spec) if spec.method == "lora" else model
+    return model
+
+
+def _in_four_bits(spec: TrainingSpec) -> dict[str, Any]:
+    """NF4 with its constants quantized as well (https://arxiv.org/abs/2305.14314), each process's model on its own
+    device."""
+    from importlib.util import find_spec
+
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        raise InvalidSpec('method = "qlora" needs bitsandbytes; run: pip install \'genai-stack[qlora]\'')
+    device = devices.find()
+    make: Any = BitsAndBytesConfig
+    config = make(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16 if device.bf16 else torch.float32,
+    )  # fmt: skip
+    return {"quantization_config": config, "device_map": {"": device.index}}
 
 
 def _scratch(shape: Architecture, tokenizer: Any, seed: int) -> Any:
@@ -66,22 +89,36 @@ def _scratch(shape: Architecture, tokenizer: Any, seed: int) -> Any:
     return model
 
 
-def _with_adapter(model: Any, spec: TrainingSpec) -> Any:
-    from peft import LoraConfig, get_peft_model
+def adapter_config(spec: TrainingSpec) -> Any:
+    """The adapter that `spec` trains, as PEFT has it; None for a whole model."""
+    from peft import LoraConfig
 
+    if not spec.adapter:
+        return None
     h = spec.hyperparameters
     make: Any = LoraConfig
-    config = make(
+    return make(
         r=h.lora_rank, lora_alpha=h.lora_alpha, lora_dropout=h.lora_dropout, bias="none", task_type="CAUSAL_LM",
-        target_modules=list(h.lora_targets) or "all-linear", base_model_name_or_path=_base_name(spec),
+        target_modules=list(h.lora_targets) or "all-linear", base_model_name_or_path=base_name(spec),
     )  # fmt: skip
+
+
+def with_adapter(model: Any, spec: TrainingSpec) -> Any:
+    """`model` with a fresh adapter on it where `spec` trains one. Raises InvalidSpec."""
+    from peft import get_peft_model, prepare_model_for_kbit_training
+
+    config = adapter_config(spec)
+    if config is None:
+        return model
+    if spec.method == "qlora":
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     try:
         return get_peft_model(model, config)
     except ValueError as error:
         raise InvalidSpec(f"hyperparameters.lora_targets: {_first_line(error)}") from None
 
 
-def _base_name(spec: TrainingSpec) -> str:
+def base_name(spec: TrainingSpec) -> str:
     """What an adapter says it adapts: the source, but of a directory only its own name."""
     return (
         spec.base if spec.base == "builtin" or spec.base.startswith("hf://") else Path(spec.base).resolve().name
@@ -97,13 +134,12 @@ def save(
 
     import torch
 
-    kind = "adapter" if spec.method == "lora" else "model"
+    kind = "adapter" if spec.adapter else "model"
     target = output / kind
     shutil.rmtree(target, ignore_errors=True)
     if kind == "adapter":
-        model.peft_config["default"].base_model_name_or_path = _base_name(spec)
-        model.save_pretrained(target, state_dict=weights)
-        (target / "README.md").unlink(missing_ok=True)
+        model.peft_config["default"].base_model_name_or_path = base_name(spec)
+        model.save_pretrained(target, state_dict=weights, selected_adapters=["default"])
         return kind
     if spec.hyperparameters.save_precision == "bf16":
         model.config.dtype = torch.bfloat16

@@ -58,7 +58,7 @@ class Hyperparameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_steps: Positive | None = None
     """Stop after this many steps, whatever `epochs` says."""
     learning_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
-    """By default 2e-4 for `lora`, 5e-5 for `full`, 1e-3 for `pretrain`."""
+    """By default 2e-4 for `lora` and `qlora`, 5e-5 for `full`, 1e-3 for `pretrain`, 2e-5 for `dpo`."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the rate falls to zero after the warm-up."""
     warmup_ratio: Share = 0.03
@@ -88,6 +88,10 @@ class Hyperparameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Computes activations again instead of keeping them: less memory, a third more work."""
     compile: bool = False
     """Compiles the model with torch.compile: the first steps take minutes, the others less time."""
+    dpo_beta: Annotated[float, msgspec.Meta(gt=0)] = 0.1
+    """How strongly `dpo` holds to its base."""
+    dpo_whole_model: bool = False
+    """Whether `dpo` trains every weight rather than an adapter."""
     checkpoint_every: Natural = 0
     """Steps between checkpoints; 0 makes one only when the run is interrupted."""
     log_every: Positive = 1
@@ -98,7 +102,9 @@ class TrainingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One training run."""
 
     name: Name
-    method: Literal["pretrain", "full", "lora"]
+    method: Literal["pretrain", "full", "lora", "qlora", "dpo"]
+    """`pretrain` and `full` train every weight; `lora` an adapter; `qlora` an adapter on a base in 4 bits; `dpo` an
+    adapter (or a whole model) on preference pairs (https://arxiv.org/abs/2305.18290)."""
     data: DataSpec
     output: Text
     """The directory, or `s3://bucket/prefix`, that receives the run. An interrupted run in it is resumed; this very
@@ -107,6 +113,9 @@ class TrainingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`builtin`, a model directory, `hf://org/name[@revision]`, or `scratch` with an `[architecture]`."""
     architecture: Architecture | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
+    export: tuple[Literal["merged", "compiled"], ...] = ()
+    """What is written beside the result: `merged`, the base with the adapter in it as a model of its own; `compiled`,
+    the form the local engine serves (of the model, or of the merged one)."""
     shard: bool = False
     """Divide the model among the processes (FSDP2) rather than keep one in each; one process alone changes nothing."""
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
@@ -117,8 +126,13 @@ class TrainingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def learning_rate(self) -> float:
         """The peak learning rate, the method's default filled in."""
-        defaults = {"lora": 2e-4, "full": 5e-5, "pretrain": 1e-3}
+        defaults = {"lora": 2e-4, "qlora": 2e-4, "full": 5e-5, "pretrain": 1e-3, "dpo": 2e-5}
         return self.hyperparameters.learning_rate or defaults[self.method]
+
+    @property
+    def adapter(self) -> bool:
+        """Whether an adapter is trained, rather than a whole model."""
+        return self.method in ("lora", "qlora") or (self.method == "dpo" and not self.hyperparameters.dpo_whole_model)
 
     @property
     def packing(self) -> bool:
@@ -167,11 +181,28 @@ def parse(value: Any) -> TrainingSpec:
         raise InvalidSpec(f"{where.rstrip('`').lstrip('.') or 'spec'}: {message}") from None
     if (spec.base == "scratch") != (spec.architecture is not None):
         raise InvalidSpec('base = "scratch" needs an [architecture], and only it takes one')
-    if spec.base == "scratch" and spec.method == "lora":
-        raise InvalidSpec('method = "lora" adapts a trained base; give one, or method = "pretrain"')
+    if spec.base == "scratch" and spec.method not in ("pretrain", "full"):
+        raise InvalidSpec(f'method = "{spec.method}" starts from a trained base; give one, or method = "pretrain"')
+    if spec.method == "dpo":
+        _check_dpo(spec)
+    elif spec.hyperparameters.dpo_whole_model:
+        raise InvalidSpec('hyperparameters.dpo_whole_model: only method = "dpo" takes it')
+    if spec.method == "qlora" and spec.shard:
+        raise InvalidSpec('shard: a base in 4 bits stays whole in each process; take method = "lora" to divide it')
+    if "merged" in spec.export and not spec.adapter:
+        raise InvalidSpec('export: "merged" is for adapters; a whole model is whole already')
     if spec.architecture is not None:
         _check_heads(spec.architecture)
     return spec
+
+
+def _check_dpo(spec: TrainingSpec) -> None:
+    if spec.hyperparameters.packing:
+        raise InvalidSpec("hyperparameters.packing: preference pairs aren't packed")
+    if spec.data.loss == "all":
+        raise InvalidSpec('data.loss: "dpo" learns from answers alone')
+    if spec.shard and spec.hyperparameters.dpo_whole_model:
+        raise InvalidSpec("shard: a whole model on preferences isn't divided; train an adapter, or without shard")
 
 
 def plain(spec: TrainingSpec) -> dict[str, Any]:

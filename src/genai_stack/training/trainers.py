@@ -1,0 +1,87 @@
+"""The trainers: transformers' for sequences, TRL's for preference pairs, both fed rows that are encoded already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from .batches import Collator, PairCollator
+from .models import adapter_config, with_adapter
+from .optimizers import MuonWithAdamW
+from .spec import TrainingSpec
+from .watched import Watched
+from .watcher import Watcher
+
+
+class SequenceTrainer(Watched, Trainer):
+    pass
+
+
+def make_trainer(
+    spec: TrainingSpec, opened: Callable[[], Any], tokenizer: Any, train: Sequence[Any], validation: Sequence[Any],
+    arguments: dict[str, Any], watcher: Watcher,
+) -> Any:  # fmt: skip
+    """A trainer of the model that `opened` opens. `arguments` are TrainingArguments'."""
+    make = _of_pairs if spec.method == "dpo" else _of_sequences
+    trainer = make(spec, opened, tokenizer, train, validation, arguments, watcher)
+    trainer.watcher = watcher
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _of_sequences(
+    spec: TrainingSpec, opened: Callable[[], Any], tokenizer: Any, train: Sequence[Any], validation: Sequence[Any],
+    arguments: dict[str, Any], watcher: Watcher,
+) -> Any:  # fmt: skip
+    model = with_adapter(opened(), spec)
+    flat = getattr(model.config, "_attn_implementation", "").startswith("flash")
+    return SequenceTrainer(
+        model=model,
+        args=TrainingArguments(**arguments),
+        train_dataset=train,  # type: ignore[arg-type]
+        eval_dataset=validation or None,  # type: ignore[arg-type]
+        processing_class=tokenizer,
+        data_collator=Collator(tokenizer.pad_token_id, flat=flat),
+        callbacks=[watcher],
+        optimizers=(_optimizer(spec, model), None),
+    )
+
+
+def _of_pairs(
+    spec: TrainingSpec, opened: Callable[[], Any], tokenizer: Any, train: Sequence[Any], validation: Sequence[Any],
+    arguments: dict[str, Any], watcher: Watcher,
+) -> Any:  # fmt: skip
+    from datasets import Dataset
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    class PairTrainer(Watched, DPOTrainer):
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    def rows(pairs: Sequence[Any]) -> Any:
+        return Dataset.from_list([PairCollator.row(pair) for pair in pairs])
+
+    model = opened()
+    whole = spec.hyperparameters.dpo_whole_model
+    return PairTrainer(
+        model=model,
+        ref_model=opened() if whole else None,
+        peft_config=adapter_config(spec),
+        args=DPOConfig(**arguments, beta=spec.hyperparameters.dpo_beta, max_length=None),
+        train_dataset=rows(train),
+        eval_dataset=rows(validation) if validation else None,
+        processing_class=tokenizer,
+        data_collator=PairCollator(tokenizer.pad_token_id),
+        callbacks=[watcher],
+        optimizers=(_optimizer(spec, model) if whole else None, None),
+    )
+
+
+def _optimizer(spec: TrainingSpec, model: Any) -> Any:
+    h = spec.hyperparameters
+    if h.optimizer == "muon":
+        return MuonWithAdamW(model, lr=spec.learning_rate, weight_decay=h.weight_decay)
+    return None
