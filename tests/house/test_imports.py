@@ -32,6 +32,7 @@ TRAINERS = {
     "peft",
     "accelerate",
     "datasets",
+    "pyarrow",
     "safetensors",
     "tokenizers",
     "numpy",
@@ -41,7 +42,7 @@ TRAINERS = {
 # room: (rooms of this package, packages from outside); "local.home" is one module of a room
 TABLE: dict[str, tuple[set[str], set[str]]] = {
     **{leaf: (LEAVES, {"msgspec"}) for leaf in LEAVES},
-    "sources": (LEAVES, {"msgspec", "huggingface_hub"}),
+    "sources": (LEAVES | {"wiring"}, {"msgspec", "huggingface_hub"}),
     "service": (LEAVES, {"msgspec", "aiohttp", *SERVING}),
     "hosting": (LEAVES, {"msgspec", "aiohttp", *SERVING, *ENGINE}),
     "training": (LEAVES, {"msgspec", *TRAINERS}),
@@ -49,13 +50,14 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl"}),
     "wiring": (LEAVES | {"aws", "local"}, {"msgspec"}),
     "client": (
-        LEAVES | {"wiring", "aws.published", "training.spec", "training.examples"},
+        LEAVES | {"wiring", "aws.published", "training.spec", "training.data"},
         {"msgspec", "openai", "rich"},
     ),
 }
 LAZY = {
+    "sources": {"wiring"},
     "wiring": {"aws", "local"},
-    "client": {"wiring", "aws.published", "training.spec", "training.examples", "openai", "rich"},
+    "client": {"wiring", "aws.published", "training.spec", "training.data", "openai", "rich"},
 }
 """What a room may import inside a function only."""
 

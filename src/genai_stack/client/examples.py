@@ -27,14 +27,14 @@ class Kept(msgspec.Struct, frozen=True):
 def keep(data: Data, directory: Path) -> Kept:
     """A checked copy of `data` (a JSONL file, or examples as mappings) in `directory`, durable once this returns.
     Raises InvalidData with the lines that can't be learned from."""
-    from ..training.examples import read
+    from ..training.data import check
 
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = directory / f".{secrets.token_hex(8)}.jsonl"
     try:
         digest = _write(partial, _lines(data))
         try:
-            count = sum(1 for _ in read(partial))
+            count = check(partial)
         except InvalidData as error:
             where = str(data) if isinstance(data, str | Path) else "examples"
             raise InvalidData(error.message.replace(str(partial), where)) from None

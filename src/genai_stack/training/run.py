@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidData, InvalidSpec
+from .data import check, read
 from .encode import Encoded, encode, pack
-from .examples import read
 from .models import open_model, open_tokenizer, save
 from .outputs import MANIFEST, RunLog, write_manifest
 from .spec import TrainingSpec
@@ -26,16 +26,15 @@ def run(spec: TrainingSpec, log: RunLog) -> None:
     if (output / MANIFEST).exists():
         raise InvalidSpec(f"output: {output} holds a complete run; give another directory or remove it")
     for path in filter(None, (spec.data.train, spec.data.validation)):
-        for _ in read(Path(path)):
-            pass
+        check(path, spec.method)
     log.event("data_checked", "the data is well-formed")
     _quiet()
     _prepare(spec)
     from .loop import optimize
 
     tokenizer = open_tokenizer(spec)
-    train = _sequences(spec, Path(spec.data.train), tokenizer, log)
-    validation = _sequences(spec, Path(spec.data.validation), tokenizer, log) if spec.data.validation else []
+    train = _sequences(spec, spec.data.train, tokenizer, log)
+    validation = _sequences(spec, spec.data.validation, tokenizer, log) if spec.data.validation else []
     model = open_model(spec, tokenizer)
     _check_length(spec, model)
     result = optimize(spec, model, tokenizer, train, validation, output, log)
@@ -71,14 +70,15 @@ def _quiet() -> None:
     datasets.logging.set_verbosity_error()
 
 
-def _sequences(spec: TrainingSpec, path: Path, tokenizer: Any, log: RunLog) -> list[Encoded]:
-    """The file's examples, encoded, cut to `max_length`, and packed where the spec says so."""
+def _sequences(spec: TrainingSpec, source: str, tokenizer: Any, log: RunLog) -> list[Encoded]:
+    """The examples of `source`, encoded, cut to `max_length`, and packed where the spec says so."""
     length = spec.hyperparameters.max_length
+    name = source.rstrip("/").rpartition("/")[2]
     cut = dropped = 0
 
     def fitting() -> Iterator[Encoded]:
         nonlocal cut, dropped
-        for example in read(path):
+        for example in read(source):
             whole = encode(example, tokenizer, spec.loss)
             part = whole.cut(length)
             cut += len(part.ids) < len(whole.ids)
@@ -90,20 +90,20 @@ def _sequences(spec: TrainingSpec, path: Path, tokenizer: Any, log: RunLog) -> l
     first = fitting()
     sequences = list(pack(first, length) if spec.packing else first)
     if cut:
-        log.event("cut", f"{path.name}: {cut} examples are cut to {length} tokens", level="warn", count=cut)
+        log.event("cut", f"{name}: {cut} examples are cut to {length} tokens", level="warn", count=cut)
     if dropped:
         log.event(
             "dropped",
-            f"{path.name}: {dropped} examples have nothing left to learn",
+            f"{name}: {dropped} examples have nothing left to learn",
             level="warn",
             count=dropped,
         )
     if not sequences:
-        raise InvalidData(f"{path}: no example keeps an answer within {length} tokens; raise max_length")
+        raise InvalidData(f"{source}: no example keeps an answer within {length} tokens; raise max_length")
     tokens = sum(len(sequence.ids) for sequence in sequences)
     log.event(
         "encoded",
-        f"{path.name}: {len(sequences)} sequences, {tokens} tokens",
+        f"{name}: {len(sequences)} sequences, {tokens} tokens",
         sequences=len(sequences),
         tokens=tokens,
     )
