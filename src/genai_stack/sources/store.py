@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ ATTEMPTS = 5
 PAUSE = 0.5
 """Seconds before the second of them; each pause is twice the one before."""
 _PAGE = 1000
+
+
+class _DiskError(OSError):
+    """The disk's own, as against a connection's."""
 
 
 def locate(uri: str) -> tuple[ObjectStore, str]:
@@ -128,7 +133,7 @@ def _fetch(store: ObjectStore, info: ObjectInfo, path: Path) -> None:
         if size < info.bytes:
             try:
                 size = _append(store, info, partial, digest, size)
-            except (OSError, ObjectNotFound, RequestError):
+            except (_DiskError, ObjectNotFound, RequestError):
                 raise
             except Exception as error:  # a store breaks off in ways of its own
                 broken = error
@@ -151,14 +156,22 @@ def _fetch(store: ObjectStore, info: ObjectInfo, path: Path) -> None:
 
 def _append(store: ObjectStore, info: ObjectInfo, partial: Path, digest: Any, size: int) -> int:
     """Adds what follows the first `size` bytes, and returns how many there are then."""
-    with partial.open("ab") as out:
+    with partial.open("ab", buffering=0) as out:
         for chunk in store.read(info.key, size, info.bytes):
-            out.write(chunk)
+            _write(out, chunk)
             digest.update(chunk)
             size += len(chunk)
-        out.flush()
         os.fsync(out.fileno())
     return size
+
+
+def _write(out: RawIOBase, chunk: bytes) -> None:
+    left = memoryview(chunk)
+    try:
+        while left:
+            left = left[out.write(left) or 0 :]
+    except OSError as error:
+        raise _DiskError(error.errno, error.strerror) from error
 
 
 def _digest(path: Path) -> tuple[Any, int]:
