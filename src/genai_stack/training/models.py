@@ -10,16 +10,26 @@ from ..errors import InvalidModel, InvalidSpec
 from ..sources import resolve
 from .beginnings import set_copying_heads
 from .spec import Architecture, TrainingSpec
+from .tokenizer import train_once
 
+VOCABULARY = 8192
+"""Entries of a tokenizer that is learned, unless the spec says."""
 VOCABULARY_MULTIPLE = 64
 
 
-def open_tokenizer(spec: TrainingSpec) -> Any:
-    """The base's tokenizer with a pad token. Raises InvalidModel."""
+def open_tokenizer(spec: TrainingSpec, output: Path) -> Any:
+    """The base's tokenizer with a pad token, or one learned from the data and kept in the directory `output`. Raises
+    InvalidModel."""
     from transformers import AutoTokenizer
 
-    source = spec.architecture.tokenizer if spec.architecture else spec.base
-    directory = resolve(source)
+    shape = spec.architecture
+    source = shape.tokenizer if shape else spec.base
+    if shape and source == "train":
+        directory = train_once(
+            spec.data.train, output / "tokenizer", shape.vocabulary or VOCABULARY, shape.context
+        )
+    else:
+        directory = resolve(source)
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
@@ -83,9 +93,7 @@ def _with_adapter(model: Any, spec: TrainingSpec) -> Any:
 
 def _base_name(spec: TrainingSpec) -> str:
     """What an adapter says it adapts: the source, but of a directory only its own name."""
-    return (
-        spec.base if spec.base == "builtin" or spec.base.startswith("hf://") else Path(spec.base).resolve().name
-    )
+    return spec.base if spec.base == "builtin" or "://" in spec.base else Path(spec.base).resolve().name
 
 
 def save(model: Any, tokenizer: Any, spec: TrainingSpec, output: Path) -> str:

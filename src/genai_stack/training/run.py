@@ -32,7 +32,7 @@ def run(spec: TrainingSpec, log: RunLog) -> None:
     _prepare(spec)
     from .loop import optimize
 
-    tokenizer = open_tokenizer(spec)
+    tokenizer = open_tokenizer(spec, output)
     train = _sequences(spec, spec.data.train, tokenizer, log)
     validation = _sequences(spec, spec.data.validation, tokenizer, log) if spec.data.validation else []
     model = open_model(spec, tokenizer)

@@ -24,7 +24,8 @@ SPEC_BYTES = 1 << 20
 
 
 class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[data]`: JSONL files of `{"messages"}`, `{"prompt", "completion"}` or `{"text"}` lines."""
+    """`[data]`: files, directories, `s3://bucket/path` or `hf://datasets/org/name[@revision][/path]`, JSONL or Parquet.
+    What an example is, `training.examples` says."""
 
     train: Text
     """The examples to learn from."""
@@ -38,7 +39,9 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[architecture]`, for `base = "scratch"`: a Llama model with tied embeddings and random weights."""
 
     tokenizer: Text = "builtin"
-    """A model source whose tokenizer and chat template are used."""
+    """A model source whose tokenizer and chat template are used, or `train`: one is learned from the data first."""
+    vocabulary: Annotated[int, msgspec.Meta(ge=512, le=1 << 20)] | None = None
+    """Entries of the tokenizer that `train` learns, at most; by default 8192."""
     hidden_size: Positive = 256
     intermediate_size: Positive = 768
     layers: Positive = 6
@@ -98,7 +101,8 @@ class TrainingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: Text
     """The directory that receives the run. A complete run in it is refused; an interrupted one is resumed."""
     base: Text = "builtin"
-    """`builtin`, a model directory, `hf://org/name[@revision]`, or `scratch` with an `[architecture]`."""
+    """`builtin`, a model directory, `s3://bucket/prefix`, `hf://org/name[@revision]`, or `scratch` with an
+    `[architecture]`."""
     architecture: Architecture | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
@@ -160,6 +164,8 @@ def parse(value: Any) -> TrainingSpec:
 
 
 def _check_heads(shape: Architecture) -> None:
+    if shape.vocabulary and shape.tokenizer != "train":
+        raise InvalidSpec('architecture.vocabulary: only tokenizer = "train" takes one')
     if shape.hidden_size % shape.heads or (shape.hidden_size // shape.heads) % 2:
         raise InvalidSpec("architecture.hidden_size: must be an even multiple of architecture.heads")
     if shape.start == "copying" and shape.layers < 2:
