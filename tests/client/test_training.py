@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as arrow
 import pytest
+from pyarrow import parquet
 
 from genai_stack.client.jobs import AsyncTrainingJob
 from genai_stack.client.training import AsyncTraining, Training
@@ -167,3 +169,34 @@ async def test_the_asynchronous_twin(home: Path, data: Path) -> None:
     assert len(await job.events()) == 2
     assert len(await job.metrics(after=2)) == 1
     assert [j.id for j in await training.list()] == [job.id] == [(await training.get(job.id)).id]
+
+
+def test_a_directory_and_parquet_are_kept_as_they_are(home: Path, data: Path, tmp_path: Path) -> None:
+    training = made(home)
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for name, text in (("b", "two"), ("a", "one")):
+        (folder / f"{name}.jsonl").write_text(CHAT % text)
+    first = training.fine_tune(folder)
+    kept = Path(request(training, first.id).spec["data"]["train"])
+    assert [p.read_text() for p in sorted(kept.iterdir())] == [CHAT % "one", CHAT % "two"]
+    assert training.fine_tune(folder).id == first.id
+    (folder / "a.jsonl").write_text("oops\n")
+    with pytest.raises(InvalidData, match=f"{folder}: 1 faulty line\n  a.jsonl line 1: not JSON"):
+        training.fine_tune(folder)
+    (folder / "a.jsonl").write_text("")
+    with pytest.raises(InvalidData, match=str(folder / "a.jsonl")):
+        training.fine_tune(folder)
+    table = tmp_path / "table.parquet"
+    parquet.write_table(arrow.Table.from_pylist([{"prompt": "a", "completion": "b"}]), table)
+    kept = Path(request(training, training.fine_tune(table).id).spec["data"]["train"])
+    assert (kept.suffix, kept.read_bytes()) == (".parquet", table.read_bytes())
+
+
+def test_data_of_another_method_is_refused_before_anything_is_submitted(home: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"chosen": "It is so", "rejected": "It is not"}\n')
+    training = made(home)
+    with pytest.raises(InvalidData, match="method lora can't learn from; use method dpo"):
+        training.fine_tune(pairs)
+    assert training.list() == []

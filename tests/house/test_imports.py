@@ -32,31 +32,34 @@ TRAINERS = {
     "peft",
     "accelerate",
     "datasets",
+    "pyarrow",
     "safetensors",
     "tokenizers",
     "numpy",
     "jinja2",
+    "matplotlib",
 }
 
 # room: (rooms of this package, packages from outside); "local.home" is one module of a room
 TABLE: dict[str, tuple[set[str], set[str]]] = {
     **{leaf: (LEAVES, {"msgspec"}) for leaf in LEAVES},
-    "sources": (LEAVES, {"msgspec", "huggingface_hub"}),
+    "sources": (LEAVES | {"wiring"}, {"msgspec", "huggingface_hub"}),
     "service": (LEAVES, {"msgspec", "aiohttp", *SERVING}),
     "hosting": (LEAVES, {"msgspec", "aiohttp", *SERVING, *ENGINE}),
-    "training": (LEAVES | {"wiring"}, {"msgspec", *TRAINERS}),
+    "training": (LEAVES | {"wiring", "hosting.publish"}, {"msgspec", *TRAINERS}),
     "aws": (LEAVES, {"msgspec", "boto3", "botocore", "sagemaker"}),
     "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl"}),
     "wiring": (LEAVES | {"aws", "local"}, {"msgspec"}),
     "client": (
-        LEAVES | {"wiring", "aws.published", "training.spec", "training.examples"},
+        LEAVES | {"wiring", "aws.published", "training.spec", "training.data"},
         {"msgspec", "openai", "rich"},
     ),
 }
 LAZY = {
-    "training": {"wiring"},
+    "training": {"wiring", "hosting.publish"},
+    "sources": {"wiring"},
     "wiring": {"aws", "local"},
-    "client": {"wiring", "aws.published", "training.spec", "training.examples", "openai", "rich"},
+    "client": {"wiring", "aws.published", "training.spec", "training.data", "openai", "rich"},
 }
 """What a room may import inside a function only."""
 

@@ -2,15 +2,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_stack.errors import InvalidData
-from genai_stack.training.examples import LINE_BYTES, Chat, Completion, Fault, Passage, parse, read
+from genai_stack.training.examples import Chat, Completion, Passage, Preference, parse
+from genai_stack.training.strict import Fault
 
 ASK = {"role": "user", "content": "Hi"}
 SAY = {"role": "assistant", "content": "Hello"}
@@ -50,7 +49,31 @@ def chat(*messages: Any, **more: Any) -> bytes:
         ),
         (chat(ASK, SAY, tools="x"), "'tools' isn't a list of objects"),
         (b'{"text": ' + b"[" * 5000 + b"]" * 5000 + b"}", ""),
-        (b'{"text": NaN}', "not JSON"),
+        (b'{"text": NaN}', "not JSON: NaN is no number"),
+        (b'{"text": "a", "n": -Infinity}', "-Infinity is no number"),
+        (b'{"text": "a", "n": 1e999}', "the number 1e999 is too large"),
+        (b'{"text": "a", "n": 18446744073709551616}', "is over 64 bits"),
+        (b'{"text": "a", "n": ' + b"9" * 100_000 + b"}", "is over 64 bits"),
+        (b'{"text": "a", "text": "b"}', "the key 'text' stands twice"),
+        (b'{"text": "a", "x": {"y": 1, "y": 1}}', "the key 'y' stands twice"),
+        (b'{"text": "\\ud800"}', "half of a surrogate pair"),
+        (b'{"text": "a\0"}', "holds NUL bytes"),
+        (b"\0" * 40, "holds NUL bytes"),
+        (b'{"text": "a", "x": ' + b"[" * 1000 + b"]" * 1000 + b"}", "nested over 100 deep"),
+        (b'{"text": "a", "x": ' + b"[" * 101 + b"]" * 101 + b"}", "nested over 100 deep"),
+        (b"[\n", "one object takes one line here"),
+        (chat(ASK, SAY, tools="[1]"), "'tools' isn't a list of objects"),
+        (chat(ASK, SAY, tools="{"), "'tools' isn't a list of objects: not JSON"),
+        (b'{"chosen": "a"}', "'rejected' is missing"),
+        (b'{"chosen": "a", "rejected": "a"}', "are the same"),
+        (b'{"prompt": "p", "chosen": "a", "rejected": " "}', "'rejected' is empty"),
+        (b'{"prompt": "p", "chosen": "a", "rejected": 1}', "'rejected' isn't a string"),
+        (b'{"chosen": "a", "rejected": ["b"]}', "two strings or two lists"),
+        (json.dumps({"chosen": [SAY], "rejected": [{**SAY, "content": "x"}]}).encode(), "share no first turn"),
+        (json.dumps({"chosen": [ASK], "rejected": [ASK, SAY]}).encode(), "where the other begins"),
+        (json.dumps({"prompt": [ASK, SAY], "completion": [SAY]}).encode(), "'prompt' ends before one"),
+        (json.dumps({"prompt": [ASK], "completion": [ASK]}).encode(), "begins with an assistant turn"),
+        (json.dumps({"prompt": [ASK], "completion": "x"}).encode(), "'completion' isn't a list with turns"),
     ],
 )
 def test_a_faulty_line_says_what_is_wrong(line: bytes, fault: str) -> None:
@@ -64,6 +87,61 @@ def test_the_three_shapes_and_a_blank_line() -> None:
     assert parse(b'{"prompt": "", "completion": "b"}') == Completion("", "b")
     assert parse(chat(ASK, SAY)) == Chat([ASK, SAY])
     assert parse(b" \n") is None
+
+
+def test_what_looks_odd_and_is_well() -> None:
+    deep = b"[" * 99 + b"]" * 99
+    assert parse(b'{"text": "\\ud83d\\ude00", "x": ' + deep + b"}") == Passage("\U0001f600")
+    assert parse(b'{"text": "a\\u0000b [[[[ {{{{' + b"[{" * 200 + b'"}') is not None
+    assert parse(b'{"text": "a", "n": 18446744073709551615}') == Passage("a")
+    assert parse(chat(ASK, SAY, tools='[{"type": "function"}]')) == Chat([ASK, SAY], [{"type": "function"}])
+    assert parse(chat(ASK, SAY, tools="")) == Chat([ASK, SAY])
+
+
+def pair(**value: Any) -> Preference:
+    example = parse(json.dumps(value).encode())
+    assert isinstance(example, Preference)
+    return example
+
+
+def test_a_preference_of_strings_with_and_without_its_prompt() -> None:
+    said = Preference(Completion("The sky is", " blue."), Completion("The sky is", " green."))
+    assert pair(prompt="The sky is", chosen=" blue.", rejected=" green.") == said
+    assert pair(chosen="The sky is blue.", rejected="The sky is green.") == said
+    words = Preference(Completion("It is", " bluish"), Completion("It is", " blue"))
+    assert pair(chosen="It is bluish", rejected="It is blue") == words
+    assert pair(chosen="yes", rejected="no") == Preference(Completion("", "yes"), Completion("", "no"))
+
+
+def test_a_preference_of_turns_with_and_without_its_prompt() -> None:
+    good, bad = SAY, {**SAY, "content": "Go away"}
+    said = Preference(Chat([ASK, good]), Chat([ASK, bad]))
+    assert pair(prompt=[ASK], chosen=[good], rejected=[bad]) == said
+    assert pair(chosen=[ASK, good], rejected=[ASK, bad]) == said
+    assert pair(prompt="Hi", chosen=[ASK, good], rejected=[ASK, bad], messages=[ASK, good]) == said
+
+
+def test_what_a_prompt_holds_is_not_learned() -> None:
+    quiet = {**SAY, "weight": 0}
+    example = parse(json.dumps({"prompt": [ASK, SAY, ASK], "completion": [SAY]}).encode())
+    assert example == Chat([ASK, quiet, ASK, SAY])
+    bad = {**SAY, "content": "No"}
+    said = pair(chosen=[ASK, SAY, ASK, SAY], rejected=[ASK, SAY, ASK, bad])
+    assert said == Preference(Chat([ASK, quiet, ASK, SAY]), Chat([ASK, quiet, ASK, bad]))
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_two_strings_keep_all_their_text(chosen: str, rejected: str) -> None:
+    try:
+        said = parse(json.dumps({"chosen": chosen, "rejected": rejected}).encode())
+    except Fault:
+        return
+    assert isinstance(said, Preference)
+    assert isinstance(said.chosen, Completion)
+    assert isinstance(said.rejected, Completion)
+    assert said.chosen.prompt == said.rejected.prompt
+    assert said.chosen.prompt + said.chosen.completion == chosen
+    assert said.rejected.prompt + said.rejected.completion == rejected
 
 
 @given(st.binary(max_size=200))
@@ -82,7 +160,8 @@ _JSON = st.recursive(
 
 @given(
     st.dictionaries(
-        st.sampled_from(["messages", "tools", "prompt", "completion", "text"]), _JSON | st.lists(_JSON)
+        st.sampled_from(["messages", "tools", "prompt", "completion", "text", "chosen", "rejected"]),
+        _JSON | st.lists(_JSON),
     )
 )
 def test_any_object_is_an_example_or_a_fault(value: dict[str, Any]) -> None:
@@ -90,32 +169,4 @@ def test_any_object_is_an_example_or_a_fault(value: dict[str, Any]) -> None:
         example = parse(json.dumps(value).encode())
     except Fault:
         return
-    assert isinstance(example, (Chat, Completion, Passage))
-
-
-def test_faults_carry_their_line_numbers_and_twenty_are_shown(tmp_path: Path) -> None:
-    path = tmp_path / "d.jsonl"
-    good, long = b'{"text": "a"}\n', b'{"text": "' + b"a" * (LINE_BYTES + 50) + b'"}\n'
-    path.write_bytes(good + b"oops\n" + b"\n" + long + good + b"[1]\n" * 30)
-    with pytest.raises(InvalidData) as refused:
-        list(read(path))
-    lines = refused.value.message.splitlines()
-    assert lines[0].endswith("32 faulty lines")
-    assert lines[1].startswith("  line 2: not JSON")
-    assert lines[2] == f"  line 4: longer than {LINE_BYTES} bytes"
-    assert lines[3] == "  line 6: not a JSON object"
-    assert lines[20].startswith("  line 23")
-    assert lines[21:] == ["  and 12 more"]
-
-
-def test_a_file_without_examples_or_without_a_file(tmp_path: Path) -> None:
-    (tmp_path / "e.jsonl").write_bytes(b"\n\n")
-    with pytest.raises(InvalidData, match="no example"):
-        list(read(tmp_path / "e.jsonl"))
-    with pytest.raises(InvalidData, match="No such file"):
-        list(read(tmp_path / "none.jsonl"))
-
-
-def test_a_last_line_without_a_newline_counts(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_bytes(b'{"text": "a"}\r\n{"text": "b"}')
-    assert list(read(tmp_path / "a.jsonl")) == [Passage("a"), Passage("b")]
+    assert isinstance(example, (Chat, Completion, Passage, Preference))

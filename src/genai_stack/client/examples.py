@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,59 +13,102 @@ from typing import Any
 import msgspec
 
 from ..errors import GenAIStackError, InvalidData
+from ..sources.data import data_files
 
 Data = str | Path | Iterable[Mapping[str, Any]]
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """`path` is named after the SHA-256 of the file's content, so the file under it never changes."""
+    """`path` is named after `sha256`, so what is under it never changes: a file after the SHA-256 of its content, a
+    directory after that of its files' digests, one a line in name order."""
 
     path: Path
     sha256: str
     examples: int
 
 
-def keep(data: Data, directory: Path) -> Kept:
-    """A checked copy of `data` (a JSONL file, or examples as mappings) in `directory`, durable once this returns.
-    Raises InvalidData with the lines that can't be learned from."""
-    from ..training.examples import read
+def keep(data: Data, directory: Path, method: str | None = None) -> Kept:
+    """A checked copy of `data` in `directory`, durable once this returns.
 
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = directory / f".{secrets.token_hex(8)}.jsonl"
+    `data` is examples as mappings, or a file, a directory or a remote source of JSONL or Parquet (`sources.data`); of
+    several files the copy is a directory. Raises InvalidData with the lines that can't be learned from, or when
+    `method` learns from data of another kind.
+    """
+    from ..training.data import check
+
+    partial = directory / f".{secrets.token_hex(8)}"
     try:
-        digest = _write(partial, _lines(data))
+        partial.mkdir(mode=0o700, parents=True)
+        digests = [_write(partial / name, parts) for name, parts in _files(data)]
+        files = sorted(partial.iterdir())
         try:
-            count = sum(1 for _ in read(partial))
+            count = check(partial if len(files) > 1 else files[0], method)
         except InvalidData as error:
-            where = str(data) if isinstance(data, str | Path) else "examples"
-            raise InvalidData(error.message.replace(str(partial), where)) from None
-        path = directory / f"{digest}.jsonl"
-        partial.replace(path)
-        return Kept(path, digest, count)
+            raise InvalidData(_as_given(error.message, partial, data)) from None
+        if len(files) == 1:
+            path = directory / f"{digests[0]}{_suffix(files[0])}"
+            files[0].replace(path)
+            _sync(directory)
+            return Kept(path, digests[0], count)
+        digest = hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
+        if not (directory / digest).is_dir():
+            _sync(partial)
+            partial.replace(directory / digest)
+            _sync(directory)
+        return Kept(directory / digest, digest, count)
     except OSError as error:
         raise GenAIStackError(f"can't keep training data in {directory}: {error.strerror}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
-def _lines(data: Data) -> Iterator[bytes]:
+def _suffix(file: Path) -> str:
+    return ".parquet" if file.suffix == ".parquet" else ".jsonl"
+
+
+def _as_given(message: str, copy: Path, data: Data) -> str:
+    """`message` with the caller's own names in place of the copy's."""
     if not isinstance(data, str | Path):
-        yield from (msgspec.json.encode(example) + b"\n" for example in data)
+        return message.replace(str(copy / "examples.jsonl"), "examples")
+    for file in data_files(data):
+        given = str(data) if file.name == Path(data).name else str(file)
+        message = message.replace(str(copy / file.name), given)
+    return message.replace(str(copy), str(data))
+
+
+def _files(data: Data) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """The name and the content of each file, in name order."""
+    if not isinstance(data, str | Path):
+        yield "examples.jsonl", (msgspec.json.encode(example) + b"\n" for example in data)
         return
+    for file in data_files(data):
+        yield file.name, _parts(file)
+
+
+def _parts(file: Path) -> Iterator[bytes]:
     try:
-        file = Path(data).expanduser().open("rb")
+        stream = file.open("rb")
     except OSError as error:
-        raise InvalidData(f"{data}: {error.strerror}; give the path of a JSONL file") from None
-    with file:
-        yield from file
+        raise InvalidData(f"{file}: {error.strerror}; give the path of a JSONL or Parquet file") from None
+    with stream:
+        while part := stream.read(1 << 20):
+            yield part
 
 
-def _write(path: Path, lines: Iterable[bytes]) -> str:
+def _write(path: Path, parts: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
     with path.open("xb") as out:
-        for line in lines:
-            digest.update(line)
-            out.write(line)
+        for part in parts:
+            digest.update(part)
+            out.write(part)
         out.flush()
         os.fsync(out.fileno())
     return digest.hexdigest()
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

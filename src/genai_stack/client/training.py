@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import GenAIStackError, InvalidSpec, NotFound
 from ..ports import JobRequest, Services
+from ..sources import absolute
 from . import plan
 from .examples import Data, keep
 from .jobs import AsyncTrainingJob, TrainingJob
@@ -30,7 +31,8 @@ class Training:
         validation: Data | None = None,
         **options: Any,
     ) -> TrainingJob:
-        """Tunes the model `base` on `data`: a JSONL file of chats or completions, or such examples as mappings.
+        """Tunes the model `base` on `data`: examples as mappings, or JSONL or Parquet in a file, a directory,
+        `s3://bucket/path` or `hf://datasets/org/name[@revision][/path]`.
 
         The result answers to `ft:<base>:<suffix>:<id>`; the suffix is the file's name unless given. `options` are the
         training program's hyperparameters (`epochs`, `learning_rate`, `batch_size`, `lora_rank` …), `seed`, `threads`
@@ -40,8 +42,9 @@ class Training:
         request again gives the same job, unless that one failed, was cancelled, or its model was deleted since.
         Raises InvalidData, InvalidSpec, NotFound.
         """
-        train = keep(data, self._kept)
-        held = keep(validation, self._kept) if validation is not None else None
+        method = options.get("method") or "lora"
+        train = keep(data, self._kept, method)
+        held = keep(validation, self._kept, method) if validation is not None else None
         called = suffix or _suffix(data)
         registry = self._services.registry
         return self._submit(lambda n: plan.fine_tune(registry, base, called, train, held, options, n))
@@ -55,10 +58,9 @@ class Training:
 
         parsed = load(Path(spec)) if isinstance(spec, str | Path) else parse(dict(spec))
         plain = msgspec.to_builtins(parsed)
-        if parsed.base not in ("builtin", "scratch") and not parsed.base.startswith("hf://"):
-            plain["base"] = str(Path(parsed.base).expanduser().absolute())
-        train = keep(parsed.data.train, self._kept)
-        held = keep(parsed.data.validation, self._kept) if parsed.data.validation else None
+        plain["base"] = absolute(parsed.base)
+        train = keep(parsed.data.train, self._kept, parsed.method)
+        held = keep(parsed.data.validation, self._kept, parsed.method) if parsed.data.validation else None
         return self._submit(lambda n: plan.run(self._services.registry, plain, train, held, n))
 
     def get(self, id: str) -> TrainingJob:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidModel
+from ..sources.headers import read_header
 
 FloatArray = NDArray[np.float32]
-_WIDTH = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "I8": 1, "BOOL": 1, "F64": 8, "I16": 2}
 _FLOATS = ("F32", "F16", "BF16")
-_MAX_HEADER = 100_000_000
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -70,12 +67,12 @@ def open_weights(directory: Path, stem: str = "model") -> Weights:
     Raises InvalidModel."""
     tensors: dict[str, Tensor] = {}
     for file in weight_files(directory, stem):
-        for name, tensor in _read_header(file).items():
+        for name, found in read_header(file).items():
             if name in tensors:
                 raise InvalidModel(
                     f"tensor {name!r} stands in two files of {directory}; export the model again"
                 )
-            tensors[name] = tensor
+            tensors[name] = Tensor(file, found.dtype, found.shape, found.start, found.end)
     return Weights(tensors)
 
 
@@ -99,51 +96,6 @@ def weight_files(directory: Path, stem: str = "model") -> list[Path]:
 
 class _Index(msgspec.Struct):
     weight_map: dict[str, str]
-
-
-class _Entry(msgspec.Struct, forbid_unknown_fields=True):
-    dtype: str
-    shape: list[int]
-    data_offsets: tuple[int, int]
-
-
-def _read_header(file: Path) -> dict[str, Tensor]:
-    """Every entry of the header, checked against the file: sizes agree, nothing overlaps, nothing lies outside."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        prefix = stream.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else -1
-        if not 2 <= length <= min(_MAX_HEADER, size - 8):
-            raise _broken(file, f"a header of {length} bytes in a file of {size}")
-        try:
-            header: dict[str, Any] = msgspec.json.decode(stream.read(length), type=dict[str, Any])
-            header.pop("__metadata__", None)
-            entries = msgspec.convert(header, dict[str, _Entry])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise _broken(file, str(error)) from error
-    data = 8 + length
-    expected = 0
-    tensors: dict[str, Tensor] = {}
-    for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
-        start, end = entry.data_offsets
-        width = _WIDTH.get(entry.dtype)
-        if width is None:
-            raise _broken(file, f"tensor {name!r} has the dtype {entry.dtype!r}")
-        if any(n < 0 for n in entry.shape) or end - start != math.prod(entry.shape) * width:
-            raise _broken(file, f"tensor {name!r} of shape {entry.shape} can't take {end - start} bytes")
-        if start != expected:
-            raise _broken(file, f"tensor {name!r} starts at {start}, the one before it ends at {expected}")
-        if end > size - data:
-            raise _broken(file, f"tensor {name!r} ends at {end}, the data at {size - data}")
-        tensors[name] = Tensor(file, entry.dtype, tuple(entry.shape), data + start, data + end)
-        expected = end
-    if expected != size - data:
-        raise _broken(file, f"{size - data - expected} bytes belong to no tensor")
-    return tensors
-
-
-def _broken(file: Path, why: str) -> InvalidModel:
-    return InvalidModel(f"{file} isn't a valid safetensors file: {why}; fetch or export it again")
 
 
 def _to_float32(raw: NDArray[np.uint8], dtype: str) -> FloatArray:

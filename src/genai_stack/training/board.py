@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 FOLDER = "tensorboard"
 NOT_CURVES = ("step", "total_steps", "epoch")
@@ -22,7 +22,10 @@ class Board:
                 if name not in NOT_CURVES:
                     self._writer.add_scalar(name, value, values["step"])
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._writer is not None:
             self._writer.close()
 

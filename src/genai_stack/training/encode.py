@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidData
-from .examples import Chat, Completion, Example
+from .examples import Chat, Completion, Example, Preference
 
 IGNORED = -100
 
@@ -40,6 +40,8 @@ def encode(example: Example, tokenizer: Any, loss: str) -> Encoded:
     render the conversation."""
     if isinstance(example, Chat):
         return _chat(example, tokenizer, loss)
+    if isinstance(example, Preference):
+        raise InvalidData("a preference pair is two sequences; use method dpo")
     prompt, text = (
         (example.prompt, example.completion) if isinstance(example, Completion) else ("", example.text)
     )

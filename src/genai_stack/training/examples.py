@@ -1,28 +1,32 @@
-"""Training data as lines of JSON: read, checked and typed. Knows no tokenizer.
+"""What a training example is: one JSON object, checked and typed. Knows neither files nor tokenizers.
 
-A line is `{"messages": [...], "tools"?: [...]}`, `{"prompt": "...", "completion": "..."}` or `{"text": "..."}`; other
-keys beside these are ignored. A file is checked whole before any of it is learned.
+| object | learned as |
+|---|---|
+| `{"messages": [...], "tools"?: [...]}` | a chat: its assistant turns |
+| `{"prompt": "...", "completion": "..."}` | a completion; both may be lists of turns, which makes it a chat |
+| `{"text": "..."}` | a passage |
+| `{"prompt"?: ..., "chosen": ..., "rejected": ...}` | a preference: strings, or lists of turns |
+
+Without a `prompt`, what `chosen` and `rejected` begin with alike is the prompt. `chosen` and `rejected` go before
+`messages`, and other keys beside these are ignored. The forms are TRL's (its "dataset formats").
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import msgspec
+from .strict import Fault, json_object, json_value
 
-from ..errors import InvalidData
-
-LINE_BYTES = 1 << 20
-"""A line over this many bytes is a fault."""
-FAULTS_SHOWN = 20
 ROLES = ("system", "developer", "user", "assistant", "tool")
+COLUMNS = ("messages", "tools", "prompt", "completion", "text", "chosen", "rejected")
+"""The keys that are read."""
 
 
 @dataclass(frozen=True)
 class Chat:
+    """Assistant turns are learned, but for those whose `weight` is 0."""
+
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None = None
 
@@ -38,81 +42,95 @@ class Passage:
     text: str
 
 
-Example = Chat | Completion | Passage
+@dataclass(frozen=True)
+class Preference:
+    """Two examples of one kind with one prompt, of which the first is preferred. Only what follows the prompt is
+    learned."""
+
+    chosen: Chat | Completion
+    rejected: Chat | Completion
 
 
-class Fault(ValueError):
-    """Why a line can't be learned from."""
+Example = Chat | Completion | Passage | Preference
 
 
-def read(path: Path) -> Iterator[Example]:
-    """The examples of a JSONL file, in order and in constant memory.
-
-    Blank lines are skipped. Faulty lines are left out while the rest is read; then InvalidData lists the first 20 of
-    them with their line numbers (1-based). A file without an example raises it too.
-    """
-    faults: list[str] = []
-    count, found = 0, False
-    try:
-        lines = path.open("rb")
-    except OSError as error:
-        raise InvalidData(f"{path}: {error.strerror}; give the path of a JSONL file") from None
-    with lines:
-        for number, line in _lines(lines):
-            try:
-                if line is None:
-                    raise Fault(f"longer than {LINE_BYTES} bytes")
-                example = parse(line)
-            except Fault as fault:
-                count += 1
-                if count <= FAULTS_SHOWN:
-                    faults.append(f"line {number}: {fault}")
-                continue
-            if example is not None:
-                found = True
-                yield example
-    if count:
-        more = f"\n  and {count - FAULTS_SHOWN} more" if count > FAULTS_SHOWN else ""
-        raise InvalidData(f"{path}: {count} faulty line{'s'[: count > 1]}\n  " + "\n  ".join(faults) + more)
-    if not found:
-        raise InvalidData(f"{path}: no example in it; each line is one JSON object")
-
-
-def _lines(stream: Any) -> Iterator[tuple[int, bytes | None]]:
-    """Numbered lines; None for one that is too long, whose rest is passed over unread."""
-    number = 0
-    while line := stream.readline(LINE_BYTES + 2):
-        number += 1
-        if len(line.rstrip(b"\r\n")) <= LINE_BYTES:
-            yield number, line
-            continue
-        while line and not line.endswith(b"\n"):
-            line = stream.readline(LINE_BYTES)
-        yield number, None
+def kind(example: Example) -> str:
+    """What messages call it, in the plural."""
+    names = {
+        Chat: "chats",
+        Completion: "completions",
+        Passage: "texts",
+        Preference: "preference pairs",
+    }
+    return names[type(example)]
 
 
 def parse(line: bytes) -> Example | None:
-    """The example on one line; None for a blank one. Raises Fault."""
-    if not line.strip():
-        return None
-    try:
-        line.decode()
-        value = msgspec.json.decode(line)
-    except UnicodeDecodeError as error:
-        raise Fault(f"not UTF-8: {error.reason} at byte {error.start}") from None
-    except msgspec.DecodeError as error:
-        raise Fault(f"not JSON: {error}") from None
-    except RecursionError:
-        raise Fault("nested too deeply") from None
-    if not isinstance(value, dict):
-        raise Fault("not a JSON object")
+    """The example on one line of JSON; None for a blank one. Raises Fault."""
+    return typed(json_object(line)) if line.strip() else None
+
+
+def typed(value: dict[str, Any]) -> Example:
+    """The example that an object spells. Raises Fault."""
+    if "chosen" in value or "rejected" in value:
+        return _preference(value)
     if "messages" in value:
-        return _chat(value)
+        turns = _turns(value, "messages")
+        return _chat(turns, _tools(value))
     if "prompt" in value or "completion" in value:
-        return Completion(_text(value, "prompt", empty=True), _text(value, "completion"))
+        return _answered(value, "completion")
     if "text" in value:
         return Passage(_text(value, "text"))
-    raise Fault("has neither 'messages', 'prompt' and 'completion', nor 'text'")
+    raise Fault("has neither 'messages', 'prompt' and 'completion', 'chosen' and 'rejected', nor 'text'")
+
+
+def _preference(value: dict[str, Any]) -> Preference:
+    for key in ("chosen", "rejected"):
+        if key not in value:
+            raise Fault(f"{key!r} is missing")
+    if value["chosen"] == value["rejected"]:
+        raise Fault("'chosen' and 'rejected' are the same")
+    shared, chosen = value.get("prompt"), value["chosen"]
+    if shared is None or (isinstance(shared, str) and isinstance(chosen, list)):
+        value = _explicit(value)
+    chosen, rejected = _answered(value, "chosen"), _answered(value, "rejected")
+    return Preference(chosen, rejected)
+
+
+def _explicit(value: dict[str, Any]) -> dict[str, Any]:
+    """`value` with the prompt taken from where `chosen` and `rejected` begin alike."""
+    chosen, rejected = value["chosen"], value["rejected"]
+    same = 0
+    if isinstance(chosen, str) and isinstance(rejected, str):
+        for one, other in zip(chosen, rejected, strict=False):
+            if one != other:
+                break
+            same += 1
+        while same and not chosen[same : same + 1].isspace():  # words stay whole, with the space before them
+            same -= 1
+    elif isinstance(chosen, list) and isinstance(rejected, list):
+        for one, other in zip(chosen, rejected, strict=False):
+            if one != other:
+                break
+            same += 1
+        if not same:
+            raise Fault("has no 'prompt', and 'chosen' and 'rejected' share no first turn")
+        if same == min(len(chosen), len(rejected)):
+            raise Fault("one of 'chosen' and 'rejected' is where the other begins")
+    else:
+        raise Fault("'chosen' and 'rejected' are two strings or two lists of turns")
+    return {**value, "prompt": chosen[:same], "chosen": chosen[same:], "rejected": rejected[same:]}
+
+
+def _answered(value: dict[str, Any], key: str) -> Chat | Completion:
+    """`prompt` and the answer under `key`: two strings, or two lists of turns of which only the second is learned."""
+    if not (isinstance(value.get("prompt"), list) or isinstance(value.get(key), list)):
+        return Completion(_text(value, "prompt", empty=True), _text(value, key))
+    before, after = _turns(value, "prompt"), _turns(value, key)
+    if before[-1][1]["role"] == "assistant" or after[0][1]["role"] != "assistant":
+        raise Fault(f"{key!r} begins with an assistant turn, and 'prompt' ends before one")
+    before = [(where, {**turn, "weight": 0} if turn["role"] == "assistant" else turn) for where, turn in before]
+    return _chat(before + after, _tools(value))
 
 
 def _text(value: dict[str, Any], key: str, *, empty: bool = False) -> str:
@@ -124,28 +142,48 @@ def _text(value: dict[str, Any], key: str, *, empty: bool = False) -> str:
     return text
 
 
-def _chat(value: dict[str, Any]) -> Chat:
-    messages, tools = value["messages"], value.get("tools")
-    if not isinstance(messages, list) or not messages:
-        raise Fault("'messages' isn't a list with turns in it")
-    if tools is not None and not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
+def _tools(value: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The tools, which may be spelled as the JSON text of a list."""
+    tools = value.get("tools")
+    if isinstance(tools, str) and tools.strip():
+        try:
+            tools = json_value(tools.encode())
+        except Fault as fault:
+            raise Fault(f"'tools' isn't a list of objects: {fault}") from None
+    if tools and not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
         raise Fault("'tools' isn't a list of objects")
-    for index, message in enumerate(messages):
-        _message(message, index)
+    return tools or None
+
+
+def _turns(value: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
+    """The turns under `key`, each with the name messages give it."""
+    turns = value.get(key)
+    if key not in value:
+        raise Fault(f"{key!r} is missing")
+    if not isinstance(turns, list) or not turns:
+        raise Fault(f"{key!r} isn't a list with turns in it")
+    for index, turn in enumerate(turns):
+        if not isinstance(turn, dict):
+            raise Fault(f"{key}[{index}] isn't an object")
+        if turn.get("role") not in ROLES:
+            role = str(turn.get("role"))[:40]
+            raise Fault(f"{key}[{index}]: role {role!r} isn't one of {', '.join(ROLES)}")
+    return [(f"{key}[{index}]", turn) for index, turn in enumerate(turns)]
+
+
+def _chat(turns: list[tuple[str, dict[str, Any]]], tools: list[dict[str, Any]] | None) -> Chat:
+    for index, (where, message) in enumerate(turns):
+        if message["role"] in ("system", "developer") and index:
+            raise Fault(f"{where}: a {message['role']} turn comes first or not at all")
+        _message(message, where)
+    messages = [message for _, message in turns]
     if not any(message["role"] == "assistant" and message.get("weight", 1) for message in messages):
         raise Fault("no assistant turn to learn from")
-    return Chat(messages, tools or None)
+    return Chat(messages, tools)
 
 
-def _message(message: Any, index: int) -> None:
-    where = f"messages[{index}]"
-    if not isinstance(message, dict):
-        raise Fault(f"{where} isn't an object")
-    role, content, calls = message.get("role"), message.get("content"), message.get("tool_calls")
-    if role not in ROLES:
-        raise Fault(f"{where}: role {role!r} isn't one of {', '.join(ROLES)}")
-    if role in ("system", "developer") and index:
-        raise Fault(f"{where}: a {role} turn comes first or not at all")
+def _message(message: dict[str, Any], where: str) -> None:
+    role, content, calls = message["role"], message.get("content"), message.get("tool_calls")
     if calls is not None:
         _calls(calls, role, where)
     if message.get("weight", 1) not in (0, 1):

@@ -9,6 +9,7 @@ from typing import Any
 from .. import settings
 from ..errors import InvalidSpec
 from . import devices, ranks
+from .board import Board
 from .checkpoints import ASIDE, Checkpoint, Checkpoints
 from .interrupts import Interrupted, on_signal, on_spot_notice
 from .outputs import RunLog
@@ -43,11 +44,12 @@ def optimize(
 
     def attempt(at_a_time: int) -> Trained:
         resumed = checkpoints.newest()
-        watcher = Watcher(spec, checkpoints, log, resumed)
-        arguments = _arguments(spec, place, bool(validation), at_a_time)
-        trainer = make_trainer(spec, opened, tokenizer, train, validation, arguments, watcher)
-        with on_signal(watcher.stop), on_spot_notice(settings.instance_metadata(), watcher.stop):
-            _train(trainer, watcher, checkpoints, resumed, log)
+        with Board(place.path, quiet=not ranks.is_first()) as board:
+            watcher = Watcher(spec, checkpoints, log, board, resumed)
+            arguments = _arguments(spec, place, bool(validation), at_a_time)
+            trainer = make_trainer(spec, opened, tokenizer, train, validation, arguments, watcher)
+            with on_signal(watcher.stop), on_spot_notice(settings.instance_metadata(), watcher.stop):
+                _train(trainer, watcher, checkpoints, resumed, log)
         return Trained(trainer.model, watcher.result(trainer.state.global_step), whole_weights(trainer))
 
     try:
@@ -109,37 +111,37 @@ def _arguments(spec: TrainingSpec, place: Place, evaluate: bool, at_a_time: int)
     h = spec.hyperparameters
     device = devices.find()
     sharded = spec.shard and ranks.world() > 1
-    return dict(
-        output_dir=str(place.path / ASIDE),
-        num_train_epochs=h.epochs,
-        max_steps=h.max_steps or -1,
-        per_device_train_batch_size=at_a_time,
-        per_device_eval_batch_size=at_a_time,
-        gradient_accumulation_steps=h.gradient_accumulation * (_at_a_time(spec) // at_a_time),
-        learning_rate=spec.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if h.schedule == "constant" else h.schedule,
-        warmup_steps=h.warmup_ratio if h.warmup_ratio < 1 else 0.999,
-        weight_decay=h.weight_decay,
-        max_grad_norm=h.max_grad_norm,
-        optim="adamw_torch_fused",
-        bf16=h.precision == "bf16" or (h.precision == "auto" and device.bf16),
-        fp16=False,
-        torch_compile=h.compile,
-        gradient_checkpointing=h.gradient_checkpointing,
-        fsdp=sharded or None,
-        fsdp_config=dict(FULLY_SHARDED) if sharded else None,
-        use_cpu=device.kind == "cpu",
-        ddp_backend="gloo" if device.kind == "cpu" and ranks.world() > 1 else None,
-        ddp_find_unused_parameters=False,
-        seed=spec.seed,
-        data_seed=spec.seed,
-        logging_steps=h.log_every,
-        eval_strategy="epoch" if evaluate else "no",
-        save_strategy="steps" if h.checkpoint_every else "no",
-        save_steps=h.checkpoint_every or 500,
-        disable_tqdm=True,
-        report_to="none",
-        dataloader_num_workers=0,
-        dataloader_pin_memory=device.kind == "cuda",
-        remove_unused_columns=False,
-    )
+    return {
+        "output_dir": str(place.path / ASIDE),
+        "num_train_epochs": h.epochs,
+        "max_steps": h.max_steps or -1,
+        "per_device_train_batch_size": at_a_time,
+        "per_device_eval_batch_size": at_a_time,
+        "gradient_accumulation_steps": h.gradient_accumulation * (_at_a_time(spec) // at_a_time),
+        "learning_rate": spec.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if h.schedule == "constant" else h.schedule,
+        "warmup_steps": h.warmup_ratio if h.warmup_ratio < 1 else 0.999,
+        "weight_decay": h.weight_decay,
+        "max_grad_norm": h.max_grad_norm,
+        "optim": "adamw_torch_fused",
+        "bf16": h.precision == "bf16" or (h.precision == "auto" and device.bf16),
+        "fp16": False,
+        "torch_compile": h.compile,
+        "gradient_checkpointing": h.gradient_checkpointing,
+        "fsdp": sharded or None,
+        "fsdp_config": dict(FULLY_SHARDED) if sharded else None,
+        "use_cpu": device.kind == "cpu",
+        "ddp_backend": "gloo" if device.kind == "cpu" and ranks.world() > 1 else None,
+        "ddp_find_unused_parameters": False,
+        "seed": spec.seed,
+        "data_seed": spec.seed,
+        "logging_steps": h.log_every,
+        "eval_strategy": "epoch" if evaluate else "no",
+        "save_strategy": "steps" if h.checkpoint_every else "no",
+        "save_steps": h.checkpoint_every or 500,
+        "disable_tqdm": True,
+        "report_to": "none",
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": device.kind == "cuda",
+        "remove_unused_columns": False,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,26 @@ from ..sources import resolve
 from . import devices
 from .beginnings import set_copying_heads
 from .spec import Architecture, TrainingSpec
+from .tokenizer import train_once
 
+VOCABULARY = 8192
+"""Entries of a tokenizer that is learned, unless the spec says."""
 VOCABULARY_MULTIPLE = 64
 
 
-def open_tokenizer(spec: TrainingSpec) -> Any:
-    """The base's tokenizer with a pad token. Raises InvalidModel."""
+def open_tokenizer(spec: TrainingSpec, output: Path) -> Any:
+    """The base's tokenizer with a pad token, or one learned from the data and kept in the directory `output`. Raises
+    InvalidModel."""
     from transformers import AutoTokenizer
 
-    source = spec.architecture.tokenizer if spec.architecture else spec.base
-    directory = resolve(source)
+    shape = spec.architecture
+    source = shape.tokenizer if shape else spec.base
+    if shape and source == "train":
+        directory = train_once(
+            spec.data.train, output / "tokenizer", shape.vocabulary or VOCABULARY, shape.context
+        )
+    else:
+        directory = resolve(source)
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
@@ -33,24 +44,27 @@ def open_tokenizer(spec: TrainingSpec) -> Any:
 def open_model(spec: TrainingSpec, tokenizer: Any) -> Any:
     """The base in f32 (in 4 bits for `qlora`), or random weights for `scratch`; no adapter on it yet. Raises
     InvalidModel."""
+    if spec.architecture is not None:
+        return _scratch(spec.architecture, tokenizer, spec.seed)
+    return open_base(spec.base, **(_in_four_bits() if spec.method == "qlora" else {}))
+
+
+def open_base(source: str, **options: Any) -> Any:
+    """The model at a source, in f32 unless `options` say otherwise. Raises InvalidModel."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    if spec.architecture is not None:
-        return _scratch(spec.architecture, tokenizer, spec.seed)
-    directory = resolve(spec.base)
-    options = _in_four_bits(spec) if spec.method == "qlora" else {}
+    directory = resolve(source)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        return AutoModelForCausalLM.from_pretrained(
             directory, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
             attn_implementation=devices.find().attention, **options,
         )  # fmt: skip
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise InvalidModel(f"{spec.base}: can't be opened: {_first_line(error)}") from None
-    return model
+        raise InvalidModel(f"{source}: can't be opened: {_first_line(error)}") from None
 
 
-def _in_four_bits(spec: TrainingSpec) -> dict[str, Any]:
+def _in_four_bits() -> dict[str, Any]:
     """NF4 with its constants quantized as well (https://arxiv.org/abs/2305.14314), each process's model on its own
     device."""
     from importlib.util import find_spec
@@ -59,7 +73,7 @@ def _in_four_bits(spec: TrainingSpec) -> dict[str, Any]:
     from transformers import BitsAndBytesConfig
 
     if find_spec("bitsandbytes") is None:
-        raise InvalidSpec('method = "qlora" needs bitsandbytes; run: pip install \'genai-stack[qlora]\'')
+        raise InvalidSpec("method = \"qlora\" needs bitsandbytes; run: pip install 'genai-stack[qlora]'")
     device = devices.find()
     make: Any = BitsAndBytesConfig
     config = make(
@@ -111,7 +125,8 @@ def with_adapter(model: Any, spec: TrainingSpec) -> Any:
     if config is None:
         return model
     if spec.method == "qlora":
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+        prepare: Any = prepare_model_for_kbit_training
+        model = prepare(model, use_gradient_checkpointing=False)
     try:
         return get_peft_model(model, config)
     except ValueError as error:
@@ -120,9 +135,7 @@ def with_adapter(model: Any, spec: TrainingSpec) -> Any:
 
 def base_name(spec: TrainingSpec) -> str:
     """What an adapter says it adapts: the source, but of a directory only its own name."""
-    return (
-        spec.base if spec.base == "builtin" or spec.base.startswith("hf://") else Path(spec.base).resolve().name
-    )
+    return spec.base if spec.base == "builtin" or "://" in spec.base else Path(spec.base).resolve().name
 
 
 def save(
@@ -130,17 +143,23 @@ def save(
 ) -> str:
     """Writes `output/adapter` or `output/model` and returns which. What was there is replaced. `weights` stand for the
     model's own where it holds but a shard."""
-    import shutil
+    if not spec.adapter:
+        save_model(model, tokenizer, spec, output / "model", weights)
+        return "model"
+    target = output / "adapter"
+    shutil.rmtree(target, ignore_errors=True)
+    model.peft_config["default"].base_model_name_or_path = base_name(spec)
+    model.save_pretrained(target, state_dict=weights, selected_adapters=["default"])
+    return "adapter"
 
+
+def save_model(
+    model: Any, tokenizer: Any, spec: TrainingSpec, target: Path, weights: dict[str, Any] | None = None
+) -> None:
+    """Writes a whole model into `target`, in the hub's layout and the spec's `save_precision`."""
     import torch
 
-    kind = "adapter" if spec.adapter else "model"
-    target = output / kind
     shutil.rmtree(target, ignore_errors=True)
-    if kind == "adapter":
-        model.peft_config["default"].base_model_name_or_path = base_name(spec)
-        model.save_pretrained(target, state_dict=weights, selected_adapters=["default"])
-        return kind
     if spec.hyperparameters.save_precision == "bf16":
         model.config.dtype = torch.bfloat16
         weights = {name: w.to(torch.bfloat16) for name, w in (weights or model.state_dict()).items()}
@@ -148,7 +167,6 @@ def save(
     model.save_pretrained(target, state_dict=weights)
     tokenizer.save_pretrained(target)
     _portable(target)
-    return kind
 
 
 def _portable(directory: Path) -> None:

@@ -58,10 +58,11 @@ def _append(stream: Any, value: dict[str, Any]) -> None:
 
 
 def listed(folder: Path, root: Path) -> list[dict[str, Any]]:
-    """Every file under `folder` but its manifest: `{"path" (relative to root), "bytes", "sha256"}`, in path order."""
+    """Every file under `folder` but its manifest, or `folder` itself where it is a file: `{"path" (relative to root),
+    "bytes", "sha256"}`, in path order."""
     return [
         {"path": path.relative_to(root).as_posix(), "bytes": path.stat().st_size, "sha256": digest(path)}
-        for path in sorted(folder.rglob("*"))
+        for path in ([folder] if folder.is_file() else sorted(folder.rglob("*")))
         if path.is_file() and path != folder / MANIFEST
     ]
 
@@ -81,8 +82,8 @@ def write_last(folder: Path, manifest: dict[str, Any], files: list[dict[str, Any
 
 
 def commit(place: Place, spec: TrainingSpec, kinds: Sequence[str], result: dict[str, Any]) -> None:
-    """Lists the results in the folders `kinds` ("adapter", "model" …; the first is what the run is of), puts them, and
-    commits the run by its manifest."""
+    """Lists the results in the folders and files `kinds` ("adapter" or "model" first: what the run is of), puts them,
+    and commits the run by its manifest."""
     files = [entry for kind in kinds for entry in listed(place.path / kind, place.path)]
     manifest = {
         "format": 1, "name": spec.name, "method": spec.method, "base": spec.base, "kind": kinds[0], "files": files,

@@ -6,18 +6,18 @@ import json
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidData, InvalidSpec
+from ..errors import InvalidSpec
 from . import ranks
 from .checkpoints import ASIDE
-from .encode import Encoded, encode, pack
-from .examples import read
-from .models import open_model, open_tokenizer, save
-from .outputs import MANIFEST, RunLog, commit
+from .data import check
+from .export import check as check_export
+from .models import open_model, open_tokenizer
+from .outputs import MANIFEST, RunLog
 from .place import Place
+from .rows import rows
 from .spec import TrainingSpec, plain
 
 
@@ -30,22 +30,22 @@ def run(spec: TrainingSpec, place: Place, log: RunLog) -> None:
         _check_same(spec, place.path)
         log.event("complete", "this run is complete already; nothing to do")
         return
-    for path in filter(None, (spec.data.train, spec.data.validation)):
-        for _ in read(Path(path)):
-            pass
+    check_export(spec)
+    for source in filter(None, (spec.data.train, spec.data.validation)):
+        check(source, spec.method)
     log.event("data_checked", "the data is well-formed")
     _quiet()
     _prepare(spec)
     from .loop import optimize
+    from .results import finish
 
-    tokenizer = open_tokenizer(spec)
-    train = _sequences(spec, Path(spec.data.train), tokenizer, log)
-    validation = _sequences(spec, Path(spec.data.validation), tokenizer, log) if spec.data.validation else []
+    tokenizer = open_tokenizer(spec, place.path)
+    train = rows(spec, spec.data.train, tokenizer, log)
+    validation = rows(spec, spec.data.validation, tokenizer, log) if spec.data.validation else []
     trained = optimize(spec, lambda: _opened(spec, tokenizer), tokenizer, train, validation, place, log)
     if ranks.is_first():
-        kind = save(trained.model, tokenizer, spec, place.path, trained.weights)
+        finish(spec, trained, tokenizer, place)
         shutil.rmtree(place.path / ASIDE, ignore_errors=True)
-        commit(place, spec, [kind], trained.result)
         told = trained.result
         log.event("succeeded", f"{told['steps']} steps in {told['seconds']:.1f} s", **told)
     ranks.wait_for_all()
@@ -87,48 +87,10 @@ def _quiet() -> None:
 
     quiet: Any = words
     warnings.filterwarnings("ignore")
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    for name in ("accelerate", "trl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     quiet.set_verbosity_error()
     quiet.disable_progress_bar()
-
-
-def _sequences(spec: TrainingSpec, path: Path, tokenizer: Any, log: RunLog) -> list[Encoded]:
-    """The file's examples, encoded, cut to `max_length`, and packed where the spec says so."""
-    length = spec.hyperparameters.max_length
-    cut = dropped = 0
-
-    def fitting() -> Iterator[Encoded]:
-        nonlocal cut, dropped
-        for example in read(path):
-            whole = encode(example, tokenizer, spec.loss)
-            part = whole.cut(length)
-            cut += len(part.ids) < len(whole.ids)
-            if part.learned:
-                yield part
-            else:
-                dropped += 1
-
-    first = fitting()
-    sequences = list(pack(first, length) if spec.packing else first)
-    if cut:
-        log.event("cut", f"{path.name}: {cut} examples are cut to {length} tokens", level="warn", count=cut)
-    if dropped:
-        log.event(
-            "dropped",
-            f"{path.name}: {dropped} examples have nothing left to learn",
-            level="warn",
-            count=dropped,
-        )
-    if not sequences:
-        raise InvalidData(f"{path}: no example keeps an answer within {length} tokens; raise max_length")
-    tokens = sum(len(sequence.ids) for sequence in sequences)
-    log.event(
-        "encoded",
-        f"{path.name}: {len(sequences)} sequences, {tokens} tokens",
-        sequences=len(sequences),
-        tokens=tokens,
-    )
-    return sequences
 
 
 def _check_length(spec: TrainingSpec, model: Any) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 from ..errors import InvalidData
 from ..sources import resolve
-from .examples import Chat, read
+from .data import read
+from .examples import Chat
 
 
 @dataclass(frozen=True)

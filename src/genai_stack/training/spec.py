@@ -24,7 +24,8 @@ SPEC_BYTES = 1 << 20
 
 
 class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[data]`: JSONL files of `{"messages"}`, `{"prompt", "completion"}` or `{"text"}` lines."""
+    """`[data]`: files, directories, `s3://bucket/path` or `hf://datasets/org/name[@revision][/path]`, JSONL or Parquet.
+    What an example is, `training.examples` says."""
 
     train: Text
     """The examples to learn from."""
@@ -38,7 +39,9 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[architecture]`, for `base = "scratch"`: a Llama model with tied embeddings and random weights."""
 
     tokenizer: Text = "builtin"
-    """A model source whose tokenizer and chat template are used."""
+    """A model source whose tokenizer and chat template are used, or `train`: one is learned from the data first."""
+    vocabulary: Annotated[int, msgspec.Meta(ge=512, le=1 << 20)] | None = None
+    """Entries of the tokenizer that `train` learns, at most; by default 8192."""
     hidden_size: Positive = 256
     intermediate_size: Positive = 768
     layers: Positive = 6
@@ -110,7 +113,8 @@ class TrainingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The directory, or `s3://bucket/prefix`, that receives the run. An interrupted run in it is resumed; this very
     run, complete, is left as it is; another one is refused."""
     base: Text = "builtin"
-    """`builtin`, a model directory, `hf://org/name[@revision]`, or `scratch` with an `[architecture]`."""
+    """`builtin`, a model directory, `s3://bucket/prefix`, `hf://org/name[@revision]`, or `scratch` with an
+    `[architecture]`."""
     architecture: Architecture | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
     export: tuple[Literal["merged", "compiled"], ...] = ()
@@ -132,7 +136,9 @@ class TrainingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def adapter(self) -> bool:
         """Whether an adapter is trained, rather than a whole model."""
-        return self.method in ("lora", "qlora") or (self.method == "dpo" and not self.hyperparameters.dpo_whole_model)
+        return self.method in ("lora", "qlora") or (
+            self.method == "dpo" and not self.hyperparameters.dpo_whole_model
+        )
 
     @property
     def packing(self) -> bool:
@@ -182,15 +188,21 @@ def parse(value: Any) -> TrainingSpec:
     if (spec.base == "scratch") != (spec.architecture is not None):
         raise InvalidSpec('base = "scratch" needs an [architecture], and only it takes one')
     if spec.base == "scratch" and spec.method not in ("pretrain", "full"):
-        raise InvalidSpec(f'method = "{spec.method}" starts from a trained base; give one, or method = "pretrain"')
+        raise InvalidSpec(
+            f'method = "{spec.method}" starts from a trained base; give one, or method = "pretrain"'
+        )
     if spec.method == "dpo":
         _check_dpo(spec)
     elif spec.hyperparameters.dpo_whole_model:
         raise InvalidSpec('hyperparameters.dpo_whole_model: only method = "dpo" takes it')
     if spec.method == "qlora" and spec.shard:
-        raise InvalidSpec('shard: a base in 4 bits stays whole in each process; take method = "lora" to divide it')
+        raise InvalidSpec(
+            'shard: a base in 4 bits stays whole in each process; take method = "lora" to divide it'
+        )
     if "merged" in spec.export and not spec.adapter:
         raise InvalidSpec('export: "merged" is for adapters; a whole model is whole already')
+    if spec.adapter and spec.export == ("compiled",):
+        raise InvalidSpec('export: an adapter is compiled within its base; ask for "merged" too')
     if spec.architecture is not None:
         _check_heads(spec.architecture)
     return spec
@@ -202,7 +214,9 @@ def _check_dpo(spec: TrainingSpec) -> None:
     if spec.data.loss == "all":
         raise InvalidSpec('data.loss: "dpo" learns from answers alone')
     if spec.shard and spec.hyperparameters.dpo_whole_model:
-        raise InvalidSpec("shard: a whole model on preferences isn't divided; train an adapter, or without shard")
+        raise InvalidSpec(
+            "shard: a whole model on preferences isn't divided; train an adapter, or without shard"
+        )
 
 
 def plain(spec: TrainingSpec) -> dict[str, Any]:
@@ -212,6 +226,8 @@ def plain(spec: TrainingSpec) -> dict[str, Any]:
 
 
 def _check_heads(shape: Architecture) -> None:
+    if shape.vocabulary and shape.tokenizer != "train":
+        raise InvalidSpec('architecture.vocabulary: only tokenizer = "train" takes one')
     if shape.hidden_size % shape.heads or (shape.hidden_size // shape.heads) % 2:
         raise InvalidSpec("architecture.hidden_size: must be an even multiple of architecture.heads")
     if shape.start == "copying" and shape.layers < 2:

@@ -1,16 +1,22 @@
-"""Trains the byte-level BPE tokenizer: `python -m genai_stack.training.tokenizer CORPUS.jsonl OUT_DIR`.
+"""Trains the byte-level BPE tokenizer: `python -m genai_stack.training.tokenizer CORPUS OUT_DIR`.
 
 The vocabulary holds every byte, so any text round-trips; digits stand alone, so numbers can be copied. The chat
-template is ChatML; a turn ends with <|im_end|>, which is also eos. No token is ever added in front.
+template is ChatML; a turn ends with <|im_end|>, which is also eos. No token is ever added in front. Equal data gives
+an equal tokenizer, byte for byte.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from .data import read
+from .examples import Chat, Completion, Example, Passage, Preference
 
 END, START, STOP = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SPLIT = (
@@ -18,6 +24,27 @@ SPLIT = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 TEMPLATE = Path(__file__).parent / "chat_template.jinja"
+
+
+LEARNED_FROM = 1 << 30
+"""Characters of text that the vocabulary is learned from: the first of a corpus that is larger. What is counted, and
+so the memory, grows with the number of different words."""
+
+
+def texts(example: Example) -> Iterator[str]:
+    """Every string of an example, and the tools as the prompt will show them."""
+    if isinstance(example, Preference):
+        yield from texts(example.chosen)
+        yield from texts(example.rejected)
+    elif isinstance(example, Chat):
+        for tool in example.tools or ():
+            yield json.dumps(tool.get("function", tool), ensure_ascii=False)
+        yield from _strings(example.messages)
+    elif isinstance(example, Completion):
+        yield example.prompt
+        yield example.completion
+    elif isinstance(example, Passage):
+        yield example.text
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -31,20 +58,37 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _texts(corpus: Path) -> Iterator[str]:
-    """Every string of every example, and the tools as the prompt will show them."""
-    with corpus.open(encoding="utf-8") as lines:
-        for line in lines:
-            example = json.loads(line)
-            for tool in example.pop("tools", []):
-                yield json.dumps(tool["function"], ensure_ascii=False)
-            yield from _strings(example)
-            for message in example.get("messages", []):
-                yield message["role"]
+def _corpus(source: str | Path) -> Iterator[str]:
+    left = LEARNED_FROM
+    for example in read(source):
+        for text in texts(example):
+            yield text
+            left -= len(text)
+        if left <= 0:
+            return
 
 
-def train(corpus: Path, out: Path, vocabulary: int) -> None:
-    """Writes tokenizer.json, tokenizer_config.json and chat_template.jinja into `out`."""
+def train_once(source: str | Path, out: Path, vocabulary: int, context: int) -> Path:
+    """`out` with the tokenizer in it: the one that is there, else one trained now. It appears whole, whoever is killed
+    and however many processes ask at once. Raises InvalidData."""
+    if not out.is_dir():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+        try:
+            train(source, scratch, vocabulary, context)
+            scratch.rename(out)
+        except OSError:
+            if not out.is_dir():  # another process was first otherwise
+                raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return out
+
+
+def train(source: str | Path, out: Path, vocabulary: int, context: int = 1024) -> None:
+    """Writes tokenizer.json, tokenizer_config.json and chat_template.jinja into `out`. `vocabulary` is the number of
+    entries, special tokens and bytes included, and an upper limit: a small corpus gives fewer. `context` is the
+    longest sequence in tokens. Raises InvalidData."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer: Any = Tokenizer(models.BPE())
@@ -57,13 +101,14 @@ def train(corpus: Path, out: Path, vocabulary: int) -> None:
         vocab_size=vocabulary, special_tokens=[END, START, STOP], show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )  # fmt: skip
-    tokenizer.train_from_iterator(_texts(corpus), trainer)
+    tokenizer.train_from_iterator(_corpus(source), trainer)
     out.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(out / "tokenizer.json"))
     template = TEMPLATE.read_text(encoding="utf-8")
     config = {
-        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 1024, "clean_up_tokenization_spaces": False,
-        "add_bos_token": False, "bos_token": END, "eos_token": STOP, "pad_token": END, "chat_template": template,
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context,
+        "clean_up_tokenization_spaces": False, "add_bos_token": False,
+        "bos_token": END, "eos_token": STOP, "pad_token": END, "chat_template": template,
     }  # fmt: skip
     (out / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (out / "chat_template.jinja").write_text(template, encoding="utf-8")
@@ -71,7 +116,9 @@ def train(corpus: Path, out: Path, vocabulary: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m genai_stack.training.tokenizer", description=__doc__)
-    parser.add_argument("corpus", type=Path)
+    parser.add_argument(
+        "corpus", help="a JSONL or Parquet file, a directory of them, s3://… or hf://datasets/…"
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--vocabulary", type=int, default=2048, help="entries, the special tokens included")
     args = parser.parse_args()

@@ -37,11 +37,12 @@ def _of_sequences(
 ) -> Any:  # fmt: skip
     model = with_adapter(opened(), spec)
     flat = getattr(model.config, "_attn_implementation", "").startswith("flash")
-    return SequenceTrainer(
+    make: Any = SequenceTrainer
+    return make(
         model=model,
         args=TrainingArguments(**arguments),
-        train_dataset=train,  # type: ignore[arg-type]
-        eval_dataset=validation or None,  # type: ignore[arg-type]
+        train_dataset=train,
+        eval_dataset=validation or None,
         processing_class=tokenizer,
         data_collator=Collator(tokenizer.pad_token_id, flat=flat),
         callbacks=[watcher],

@@ -21,9 +21,14 @@ class EvaluationStopped(Exception):
 
 class Watcher(TrainerCallback):
     def __init__(
-        self, spec: TrainingSpec, checkpoints: Checkpoints, log: RunLog, resumed: Checkpoint | None
+        self,
+        spec: TrainingSpec,
+        checkpoints: Checkpoints,
+        log: RunLog,
+        board: Board,
+        resumed: Checkpoint | None,
     ) -> None:
-        self._spec, self._checkpoints, self._log = spec, checkpoints, log
+        self._spec, self._checkpoints, self._log, self._board = spec, checkpoints, log, board
         self._asked = False
         self.stopped = False
         self._losses: list[float] = []
@@ -58,7 +63,7 @@ class Watcher(TrainerCallback):
             "epoch": round(state.epoch or 0.0, 4),
         }
         if "eval_loss" in logs:
-            self._log.metrics(**about, validation_loss=logs["eval_loss"])
+            self._tell({**about, "validation_loss": logs["eval_loss"]})
         if "loss" not in logs:
             return
         now, tokens = time.monotonic(), sum(ranks.gathered(self._tokens))
@@ -74,7 +79,14 @@ class Watcher(TrainerCallback):
         }
         if self._flops:
             told["mfu"] = round(speed * self._flops, 4)
-        self._log.metrics(**about, **told)
+        for name in ("rewards/accuracies", "rewards/margins"):
+            if name in logs:
+                told[name.replace("/", "_")] = float(logs[name])
+        self._tell({**about, **told})
+
+    def _tell(self, values: dict[str, Any]) -> None:
+        self._log.metrics(**values)
+        self._board.metrics(values)
 
     def _rate(self, logged: float) -> float:
         """The logged rate is the first group's; Muon's stands for AdamW's times a constant."""

@@ -1,0 +1,24 @@
+"""What a trained model leaves: the weights, a card, the loss curve, what `export` asks, and the manifest last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .board import FOLDER as BOARD
+from .export import export
+from .loop import Trained
+from .models import save
+from .outputs import commit
+from .place import Place
+from .report import CARD, CURVE, draw_curve, model_card
+from .spec import TrainingSpec
+
+
+def finish(spec: TrainingSpec, trained: Trained, tokenizer: Any, place: Place) -> None:
+    """Writes all of it into `place` and commits the run."""
+    kind = save(trained.model, tokenizer, spec, place.path, trained.weights)
+    (place.path / kind / CARD).write_text(model_card(spec, trained.result), encoding="utf-8")
+    draw_curve(place.path / "metrics.jsonl", place.path / CURVE)
+    more = export(spec, tokenizer, place.path)
+    board = [BOARD] if (place.path / BOARD).is_dir() else []
+    commit(place, spec, [kind, *more, CURVE, *board], trained.result)

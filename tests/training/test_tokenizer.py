@@ -1,0 +1,81 @@
+"""A tokenizer from one's own data: deterministic, whole or not there, and good for any text."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from genai_stack.errors import InvalidData, InvalidSpec
+from genai_stack.training.examples import Chat, Completion, Passage, Preference
+from genai_stack.training.models import open_tokenizer
+from genai_stack.training.spec import parse
+from genai_stack.training.tokenizer import texts, train_once
+
+WORDS = "the river runs to the sea and the sea runs to the shore where seven tigers sleep"
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    directory = tmp_path / "corpus"
+    directory.mkdir()
+    chat = {"messages": [{"role": "user", "content": WORDS}, {"role": "assistant", "content": "naïve 😀"}]}
+    (directory / "a.jsonl").write_text(json.dumps(chat) + "\n")
+    (directory / "b.jsonl").write_text("".join(json.dumps({"text": f"{WORDS} {n}"}) + "\n" for n in range(50)))
+    return directory
+
+
+def spec(corpus: Path, **architecture: Any) -> Any:
+    return parse({
+        "name": "own", "method": "pretrain", "base": "scratch", "output": str(corpus.parent / "out"),
+        "data": {"train": str(corpus)}, "architecture": {"tokenizer": "train", "context": 77, **architecture},
+    })  # fmt: skip
+
+
+def test_pretraining_learns_its_tokenizer_from_the_data(corpus: Path) -> None:
+    tokenizer = open_tokenizer(spec(corpus, vocabulary=600), corpus.parent / "out")
+    assert 259 < len(tokenizer) <= 600
+    assert len(tokenizer(" river runs")["input_ids"]) == 2
+    assert tokenizer.model_max_length == 77
+    assert tokenizer.eos_token == "<|im_end|>"
+    for text in (WORDS, "naïve 😀 \0 \r\n 1234", "unseen ЖЖ 漢字"):
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    before = (corpus.parent / "out" / "tokenizer" / "tokenizer.json").stat().st_mtime_ns
+    open_tokenizer(spec(corpus, vocabulary=600), corpus.parent / "out")
+    assert (corpus.parent / "out" / "tokenizer" / "tokenizer.json").stat().st_mtime_ns == before
+
+
+def test_equal_data_gives_an_equal_tokenizer(corpus: Path, tmp_path: Path) -> None:
+    here = train_once(corpus, tmp_path / "here", 512, 1024)
+    command = [sys.executable, "-m", "genai_stack.training.tokenizer", str(corpus), str(tmp_path / "there")]
+    subprocess.run([*command, "--vocabulary", "512"], check=True)
+    for file in here.iterdir():
+        assert file.read_bytes() == (tmp_path / "there" / file.name).read_bytes()
+    assert len(AutoTokenizer.from_pretrained(here)) <= 512
+
+
+def test_nothing_is_left_of_one_that_could_not_be_trained(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "b.jsonl").write_text("oops\n")
+    with pytest.raises(InvalidData, match=r"b\.jsonl line 1"):
+        train_once(corpus, tmp_path / "out" / "tokenizer", 512, 64)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_every_string_is_learned_from() -> None:
+    said = Chat([{"role": "user", "content": "a"}], [{"type": "function", "function": {"name": "f"}}])
+    assert list(texts(said)) == ['{"name": "f"}', "user", "a"]
+    assert list(texts(Preference(Completion("p", "a"), Completion("p", "b")))) == ["p", "a", "p", "b"]
+    assert list(texts(Passage("t"))) == ["t"]
+
+
+@pytest.mark.parametrize("vocabulary", [100, 2**21])
+def test_a_vocabulary_has_its_bounds(corpus: Path, vocabulary: int) -> None:
+    with pytest.raises(InvalidSpec, match=r"architecture\.vocabulary"):
+        spec(corpus, vocabulary=vocabulary)
+    with pytest.raises(InvalidSpec, match="only tokenizer"):
+        spec(corpus, vocabulary=600, tokenizer="builtin")
