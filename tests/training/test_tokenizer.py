@@ -68,7 +68,7 @@ def test_nothing_is_left_of_one_that_could_not_be_trained(corpus: Path, tmp_path
 
 def test_every_string_is_learned_from() -> None:
     said = Chat([{"role": "user", "content": "a"}], [{"type": "function", "function": {"name": "f"}}])
-    assert list(texts(said)) == ['{"name": "f"}', "user", "a"]
+    assert list(texts(said)) == ['{"name": "f"}', "user", "a", "user"]
     assert list(texts(Preference(Completion("p", "a"), Completion("p", "b")))) == ["p", "a", "p", "b"]
     assert list(texts(Passage("t"))) == ["t"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidData
-from ..sources import resolve
+from ..sources import check, resolve
 from .data import read
 from .examples import Chat
 
@@ -78,7 +78,7 @@ def open_for_scoring(source: str, adapter: Path | None) -> tuple[Any, Any]:
     if adapter is not None:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(adapter))
+        model = PeftModel.from_pretrained(model, str(check(adapter)))
     return model.eval(), tokenizer
 
 

@@ -40,6 +40,9 @@ def texts(example: Example) -> Iterator[str]:
         for tool in example.tools or ():
             yield json.dumps(tool.get("function", tool), ensure_ascii=False)
         yield from _strings(example.messages)
+        yield from (
+            message["role"] for message in example.messages
+        )  # counts twice: so the built-in one was made
     elif isinstance(example, Completion):
         yield example.prompt
         yield example.completion
