@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from ..errors import GenAIStackError, InvalidData, InvalidModel, InvalidSpec
-from . import ranks
+from . import devices, ranks
 from .interrupts import Interrupted, on_signal, stop_now
 from .outputs import RunLog
 from .place import Place, mirrored, open_place, read_spec
@@ -48,9 +48,9 @@ def _run(spec: TrainingSpec, place: Place, log: RunLog) -> int:
         return ended("failed", error.message, FAILED)
     except Interrupted as error:
         return ended("interrupted", str(error), INTERRUPTED, level="warn")
-    except MemoryError:
-        return ended("failed", "out of memory; lower batch_size or max_length", FAILED)
     except Exception as error:  # the process's edge: what a library raises becomes the last event
+        if devices.out_of_memory(error):
+            return ended("failed", f"out of memory; lower batch_size or max_length ({error})", FAILED)
         if ranks.lost_another(error):
             message = f"another process of the run is gone ({error}); the same command resumes"
             return ended("interrupted", message, INTERRUPTED, level="warn")

@@ -63,3 +63,13 @@ def flops_per_token(model: Any, length: int) -> float:
     )
     attention: float = 6.0 * config.num_hidden_layers * width * length
     return weights + attention
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the device, or the machine, had no room for a tensor."""
+    import torch
+
+    said = str(error)
+    return (
+        isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate" in said
+    )

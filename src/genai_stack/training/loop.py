@@ -55,7 +55,7 @@ def optimize(
     try:
         return attempt(at_a_time)
     except Exception as error:
-        if not out_of_memory(error) or at_a_time == 1:
+        if not devices.out_of_memory(error) or at_a_time == 1:
             raise
     half = next(n for n in range(at_a_time // 2, 0, -1) if at_a_time % n == 0)
     message = (
@@ -76,16 +76,6 @@ def _train(
         newest = checkpoints.newest()
         assert newest is not None
         raise Interrupted(f"interrupted; {newest.path.name} is kept, the same command resumes from it")
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the machine, had no room for a tensor."""
-    import torch
-
-    said = str(error)
-    return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate" in said
-    )
 
 
 def _let_go() -> None:

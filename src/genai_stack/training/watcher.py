@@ -9,6 +9,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from . import devices, ranks
+from .board import Board
 from .checkpoints import Checkpoint, Checkpoints
 from .optimizers import MUON_RATE
 from .outputs import RunLog
