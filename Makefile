@@ -35,6 +35,7 @@ bench: .venv/.test
 	.venv/bin/python -m benchmarks.doors
 	.venv/bin/python -m benchmarks.overhead
 	.venv/bin/python -m benchmarks.throughput
+	.venv/bin/python -m benchmarks.training
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "genai-stack needs Python 3.11 to 3.14 with venv on PATH, or PYTHON=… told to make" >&2; exit 2; }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -192,6 +193,26 @@ def test_a_terminated_run_exits_75_and_resumes_to_the_same_weights(make_spec: Ma
     assert main([str(other)]) == 2
     assert main([str(make_spec("stopped", hyperparameters=long))]) == 0
     assert digests(tmp_path / "stopped") == digests(tmp_path / "straight")
+
+
+def test_a_stop_during_an_evaluation_commits_too(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genai_stack.training.watcher import Watcher
+
+    data = {name: str(write_lines(tmp_path / f"{name}.jsonl", CHATS)) for name in ("train", "validation")}
+    looked_at = Watcher.on_prediction_step
+
+    def stopped_there(self: Watcher, *args: Any, **options: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        looked_at(self, *args, **options)
+
+    monkeypatch.setattr(Watcher, "on_prediction_step", stopped_there)
+    spec = str(make_spec(data=data))
+    assert main([spec]) == 75
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")] == ["step-2"]
+    monkeypatch.undo()
+    assert main([spec]) == 0
 
 
 def test_the_command_line_exits_2_without_a_traceback(tmp_path: Path) -> None:

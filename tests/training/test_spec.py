@@ -21,7 +21,7 @@ ARCHITECTURE = {"hidden_size": 64, "heads": 2, "kv_heads": 1, "layers": 1}
         ({"hyperparameters": {"learning_rte": 1}}, "no such key; did you mean 'learning_rate'?"),
         ({"data": {"train": "a", "valid": "b"}}, "data.valid: no such key; did you mean 'validation'?"),
         ({"architecture": {"hiden": 1}}, "architecture.hiden: no such key; did you mean 'hidden_size'?"),
-        ({"method": "dpo"}, "method: Invalid enum value 'dpo'"),
+        ({"method": "ppo"}, "method: Invalid enum value 'ppo'"),
         ({"seed": "1"}, "seed: Expected `int`"),
         ({"seed": -1}, "seed: Expected `int` >= 0"),
         ({"threads": 0}, "threads"),
