@@ -72,7 +72,12 @@ def test_a_job_is_retried_for_its_machine_or_on_its_own_word_and_not_otherwise(
 
 @pytest.mark.parametrize(
     ("kind", "gpus", "vcpus", "gib"),
-    [("JobsTrain", 1, 8, 64), ("JobsEvaluate", 1, 8, 64), ("JobsBatch", 1, 8, 64), ("JobsTrainMultiNode", 4, 48, 384)],
+    [
+        ("JobsTrain", 1, 8, 64),
+        ("JobsEvaluate", 1, 8, 64),
+        ("JobsBatch", 1, 8, 64),
+        ("JobsTrainMultiNode", 4, 48, 384),
+    ],
 )
 def test_a_job_asks_for_a_whole_machine_but_8_percent_of_its_memory(
     template: Template, kind: str, gpus: int, vcpus: int, gib: int
@@ -205,7 +210,12 @@ def fetchable(tmp_path: Path) -> dict[str, str]:
     bin = tmp_path / "bin"
     bin.mkdir()
     (bin / "python3").symlink_to(sys.executable)
-    return {**os.environ, "PYTHONPATH": str(fake), "PATH": f"{bin}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
+    return {
+        **os.environ,
+        "PYTHONPATH": str(fake),
+        "PATH": f"{bin}:{os.environ['PATH']}",
+        "TMPDIR": str(tmp_path),
+    }
 
 
 EVALUATING = ["bash", "-c", 'eval "$@"', "entry"]  # as the SageMaker images' entry point does
@@ -243,4 +253,3 @@ def test_a_program_that_cannot_be_fetched_is_tried_again(fetchable: dict[str, st
     done = subprocess.run(command, env=fetchable, capture_output=True, text=True)
     assert done.returncode == 75
     assert "can't fetch the program from s3://assets/abc.zip: 503 Slow Down" in done.stderr
-
