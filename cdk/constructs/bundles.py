@@ -81,6 +81,13 @@ def bundle_function(handler: Path, into: Path, target: Target = FUNCTION) -> Non
     subprocess.run([*command, "-s", str(into), "-p", "/var/task", str(into)], check=True, env=environment)
 
 
+def fetch_all() -> None:
+    """Has every wheel at hand, so that synthesis needs no network."""
+    for overlay in OVERLAYS:
+        fetch_wheels(REQUIREMENTS / "container" / f"{overlay}.txt", CONTAINER)
+    fetch_wheels(REQUIREMENTS / "lambda.txt", FUNCTION)
+
+
 def fetch_wheels(locked: Path, target: Target) -> list[Path]:
     """The wheels that `locked` pins, for `target`. Raises GenAIStackError when pip can't get them."""
     digest = hashlib.sha256(locked.read_bytes()).hexdigest()[:16]

@@ -56,10 +56,11 @@ class JobRoles(Construct):
             "ecs:SubmitTaskStateChange",
             "ecs:SubmitAttachmentStateChanges",
         ]
-        serve = ["ecs:DiscoverPollEndpoint", "ecs:Poll", "ecs:StartTelemetrySession"]
-        serve += ["ecs:UpdateContainerInstancesState"]
+        serve = ["ecs:Poll", "ecs:StartTelemetrySession", "ecs:UpdateContainerInstancesState"]
         role.add_to_policy(iam.PolicyStatement(actions=join, resources=[cluster]))
         role.add_to_policy(iam.PolicyStatement(actions=serve, resources=[member]))
+        # The action knows no resources.
+        role.add_to_policy(iam.PolicyStatement(actions=["ecs:DiscoverPollEndpoint"], resources=["*"]))
         role.add_to_policy(_put_metrics(names.metrics(stage)))
         return role
 

@@ -15,6 +15,13 @@ NAME = "GenaiStack-Training"
 Synthesis = Callable[..., Path]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test to ask for the template waits for its synthesis, which takes a minute where much else runs."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(600))
+
+
 def synthesise(into: Path, config: StackConfig, stage: str = "dev", *, checked: bool = False) -> Path:
     """The assembly's folder."""
     from cdk.app import build, new_app

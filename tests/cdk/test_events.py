@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 
 import pytest
 
@@ -46,7 +48,9 @@ def test_state_changes_go_to_the_function_and_to_a_log(template: Template) -> No
 def test_a_function_is_small_and_loses_no_event(template: Template, name: str) -> None:
     function = one(template, "Lambda::Function", f"{name}Function")
     assert (function["Handler"], function["Architectures"]) == ("handler.handle", ["arm64"])
-    assert function["Runtime"].startswith("python3.")
+    assert function["Runtime"] == f"python3.{sys.version_info.minor}"  # whose byte code it carries
+    assert text(function["Code"]["S3Bucket"]).startswith("cdk-hnb659fds-assets-")
+    assert re.fullmatch(r"[0-9a-f]{64}\.zip", function["Code"]["S3Key"])
     assert function["Environment"] == {"Variables": {"GENAI_STACK_STAGE": "dev"}}
     assert (function["Timeout"], function["MemorySize"]) == (60, 512)
     assert text(function["Role"]) == f"<{name}Role.Arn>"

@@ -41,7 +41,10 @@ def test_there_is_a_public_and_a_private_subnet_in_each_zone(template: Template)
         assert text(subnet["VpcId"]) == "<NetworkVpc>"
     blocks = sorted(subnet["CidrBlock"] for subnet in subnets.values())
     assert blocks == ["10.20.0.0/22", "10.20.12.0/22", "10.20.4.0/22", "10.20.8.0/22"]
+    for table in of_type(template, "EC2::RouteTable").values():
+        assert text(table["VpcId"]) == "<NetworkVpc>"
     vpc = one(template, "EC2::VPC")
+    assert vpc["InstanceTenancy"] == "default"  # dedicated machines cost more
     assert (vpc["CidrBlock"], vpc["EnableDnsHostnames"], vpc["EnableDnsSupport"]) == (
         "10.20.0.0/16",
         True,

@@ -43,11 +43,9 @@ RIGHTS: dict[str, list[tuple[str, set[str]]]] = {
         ),
         (
             f"arn:<AWS::Partition>:ecs:{HERE}:container-instance/*",
-            {
-                *("ecs:DiscoverPollEndpoint", "ecs:Poll", "ecs:StartTelemetrySession"),
-                "ecs:UpdateContainerInstancesState",
-            },
+            {"ecs:Poll", "ecs:StartTelemetrySession", "ecs:UpdateContainerInstancesState"},
         ),
+        ("*", {"ecs:DiscoverPollEndpoint"}),
         ("*", {"cloudwatch:PutMetricData"}),
     ],
     "RolesExecution": [READ_IMAGE, ("*", {"ecr:GetAuthorizationToken"}), log("<StorageJobLog.Arn>")],

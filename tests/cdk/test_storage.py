@@ -64,6 +64,9 @@ def test_the_log_bucket_takes_deliveries_of_this_account_alone_and_forgets(templ
     for statement in deliveries:
         assert text(statement["Condition"]["StringEquals"]["aws:SourceAccount"]) == "<AWS::AccountId>"
         source = text(statement["Condition"]["ArnLike"]["aws:SourceArn"])
+        put = "network" in text(statement["Resource"])
+        acl = statement["Condition"]["StringEquals"].get("s3:x-amz-acl")
+        assert acl == ("bucket-owner-full-control" if put else None)
         assert source in (
             "<StorageArtefacts.Arn>",
             "arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:*",
