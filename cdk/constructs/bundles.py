@@ -6,13 +6,14 @@ by pip once and kept in `.wheels/`; each is checked against its hash. The same c
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,20 +29,9 @@ OVERLAYS = ("all", "train", "evaluate")
 """Folders of packages the program carries; a job's command says which of them come before the image's own."""
 FUNCTION_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """A function runs the Python that bundles it: only then does its byte code fit."""
-FUNCTION_ROOMS = (
-    *(
-        "__init__.py",
-        "config.py",
-        "errors.py",
-        "machines.py",
-        "names.py",
-        "ports.py",
-        "settings.py",
-        "sources.py",
-    ),
-    *("toml_lines.py", "wiring.py", "protocol", "aws"),
-)
-"""Of the package, what a function on AWS can come to import."""
+ELSEWHERE = frozenset({"bulk", "cli", "client", "hosting", "local", "service", "training"})
+"""Rooms that a function comes to only by a module that imports them as it loads: what is imported inside a function,
+such as `wiring`'s local half, is never reached there."""
 
 
 class Target(NamedTuple):
@@ -71,14 +61,60 @@ def bundle_program(into: Path) -> None:
 def bundle_function(handler: Path, into: Path, target: Target = FUNCTION) -> None:
     """`handler` and what it imports, with byte code that is never checked against its source: a function's folder is
     read-only, so none would be cached there."""
-    for room in FUNCTION_ROOMS:
-        _copy(SOURCE / room, into / "genai_stack" / room)
+    for module in modules_of(handler):
+        _copy(module, into / "genai_stack" / module.relative_to(SOURCE))
     shutil.copyfile(handler, into / handler.name)
     _unpack(fetch_wheels(REQUIREMENTS / "lambda.txt", target), into)
     command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     # A fixed hash seed orders the sets among a module's constants.
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     subprocess.run([*command, "-s", str(into), "-p", "/var/task", str(into)], check=True, env=environment)
+
+
+def modules_of(handler: Path) -> list[Path]:
+    """The files of the package that `handler` can come to import, by its syntax and theirs."""
+    found: set[Path] = set()
+    waiting = [handler]
+    while waiting:
+        path = waiting.pop()
+        for name, eager in _imports(path):
+            parts = name.split(".")
+            if parts[0] != "genai_stack" or (not eager and len(parts) > 1 and parts[1] in ELSEWHERE):
+                continue
+            for end in range(1, len(parts) + 1):
+                place = SOURCE.joinpath(*parts[1:end])
+                for file in (place / "__init__.py", place.with_suffix(".py")):
+                    if file.is_file() and file not in found:
+                        found.add(file)
+                        waiting.append(file)
+    return sorted(found)
+
+
+def _imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Every name a file imports, as absolute as it gets, and whether it does so when it loads."""
+    package = ["genai_stack", *path.relative_to(SOURCE).parts[:-1]] if path.is_relative_to(SOURCE) else []
+    tree = ast.parse(path.read_text())
+    inside = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for inner in ast.walk(node)
+    }
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) not in inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *filter(None, [node.module])])
+            yield from ((f"{module}.{alias.name}", id(node) not in inside) for alias in node.names)
 
 
 def fetch_all() -> None:
