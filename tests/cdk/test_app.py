@@ -77,6 +77,7 @@ def test_cdk_imports_the_package_s_leaves_alone_and_nothing_imports_cdk() -> Non
         assert not re.search(r"^\s*(from|import) (aws_cdk|cdk)\b", path.read_text(), re.MULTILINE), path.name
 
 
+@pytest.mark.slow
 def test_cfn_lint_finds_nothing(assembly: Path) -> None:
     # W3005: the L2 function names its role's creation twice, and no setting tells it not to.
     run = "import sys; from cfnlint.runner import main; sys.exit(main())"
