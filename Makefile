@@ -23,7 +23,7 @@ TORCH = torch==2.13.0
 quickstart: .venv/.quickstart
 	@OMP_WAIT_POLICY=PASSIVE .venv/bin/genai-stack quickstart
 
-test: .venv/.test .venv-clients/.ready
+test: .venv/.test .venv-clients/.ready .wheels/.ready
 	.venv/bin/python -m pytest
 
 lint: .venv/.test
@@ -55,6 +55,11 @@ bench: .venv/.test
 	@.venv-clients/bin/python $(LOCKED) requirements/clients.txt
 	@touch $@
 
+# What travels to an account beside the package. With it here, cdk synth and the tests need no network.
+.wheels/.ready: requirements/lambda.txt $(wildcard requirements/container/*.txt) .venv/.test
+	@.venv/bin/python -c 'from cdk.constructs.bundles import fetch_all; fetch_all()'
+	@touch $@
+
 # Pins that still fit stay; `make lock UPGRADE=--upgrade` moves all of them.
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-package torch --no-header --no-annotate $(UPGRADE)
@@ -65,7 +70,9 @@ lock: | .venv/bin/python
 	$(COMPILE) --all-extras pyproject.toml requirements/build.in -o requirements/test.txt
 	$(COMPILE) --extra local --extra train -c requirements/test.txt pyproject.toml requirements/build.in -o requirements/quickstart.txt
 	$(COMPILE) requirements/clients.in -o requirements/clients.txt
+	for part in lambda container/all container/train container/evaluate; do \
+		$(COMPILE) --no-deps -c requirements/test.txt requirements/$$part.in -o requirements/$$part.txt || exit 1; done
 
 clean:
-	rm -rf .venv .venv-clients .venv-lock .genai-stack dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-clients .venv-lock .wheels cdk.out .genai-stack dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -prune -exec rm -rf {} +

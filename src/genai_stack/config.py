@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from .errors import ConfigError
+from .machines import MACHINES, Machine
 from .toml_lines import TomlPath, line_of, lines_by_path
 
 FILE_NAME = "stack.toml"
@@ -55,6 +56,92 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request body over this gets 413."""
 
 
+Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
+
+
+class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[training.network]`: how the machines that train reach images, logs and the hub. Nothing reaches them."""
+
+    cidr: Annotated[str, msgspec.Meta(pattern=r"^\d{1,3}(\.\d{1,3}){3}/(1[6-9]|20)$")] = "10.20.0.0/16"
+    """The private range; /16 to /20."""
+    zones: Annotated[int, msgspec.Meta(ge=2, le=3)] = 2
+    """Availability zones with subnets. More zones find more spot capacity; they cost nothing."""
+    egress: Literal["public", "nat", "endpoints"] = "public"
+    """`public`: each machine has an address of its own while it lives; costs nothing while idle. `nat`: private
+    machines behind NAT gateways, which are billed by the hour. `endpoints`: private machines that reach AWS alone,
+    by interface endpoints, billed by the hour too; models and data come from S3."""
+    nat_gateways: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
+    """How many, where `egress` is `nat`; at most one for each zone."""
+    endpoints: tuple[Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9.-]+$")], ...] = ()
+    """Interface endpoints beyond what `egress` asks for, by service: "sts", "ssm". Each is billed by the hour."""
+
+
+class SpotConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[training.spot]`: the queue for jobs of one machine, on spot capacity."""
+
+    instances: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=10)] = (
+        "g6e.2xlarge",
+        "g6e.4xlarge",
+        "g6e.8xlarge",
+    )
+    """Instance types a job may get, smallest first: a job asks for the whole of the first."""
+    max_vcpus: Count = 64
+    """vCPUs of all machines together; what is over it waits in the queue."""
+    bid_percent: Percent = 100
+    """The most to pay, in percent of the on-demand price. 100 is never outbid by price alone."""
+
+
+class MultiNodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[training.multi_node]`: the queue for jobs of several machines, on demand, over elastic fabric adapters."""
+
+    instance: str = "g6e.12xlarge"
+    """The one instance type of all nodes; it needs an elastic fabric adapter."""
+    nodes: Annotated[int, msgspec.Meta(ge=2, le=1000)] = 2
+    """Nodes of a job that doesn't say."""
+    max_vcpus: Count = 192
+    """vCPUs of all machines together; room for one job of `nodes` at the least."""
+    zone: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
+    """The zone (1 is the network's first) all nodes share, as a placement group asks. A reservation's own zone."""
+    capacity_reservation: Annotated[str, msgspec.Meta(pattern=r"^(cr-[0-9a-f]{8,17})?$")] = ""
+    """The id of a capacity reservation or capacity block (`cr-…`) to run in; empty takes what is free."""
+    capacity_block: bool = False
+    """Whether that reservation is a capacity block for ML."""
+
+
+class BudgetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[training.budget]`: what the account may spend on EC2 machines in a month before the queues close."""
+
+    monthly_usd: Annotated[int, msgspec.Meta(ge=0)] = 500
+    """At this sum both queues close: running jobs go on, waiting ones wait. 0 leaves the budget out."""
+    warn_percent: Percent = 80
+    """A warning goes out at this share of it."""
+
+
+class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[training]`: the bottom layer in an account. On this machine nothing of it is read."""
+
+    image: Annotated[str, msgspec.Meta(pattern=r"^[^\s]*$")] = ""
+    """The container image of every job, as a full URI; empty takes AWS's Hugging Face training container."""
+    disk_gb: Annotated[int, msgspec.Meta(ge=100, le=16384)] = 200
+    """Disk of each machine in GiB: the image takes about 30, base models and checkpoints the rest."""
+    max_hours: Annotated[int, msgspec.Meta(ge=1, le=720)] = 24
+    """An attempt of a job that runs longer is ended."""
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=10)] = 5
+    """Attempts of a job that loses its machine or asks to be run again; each resumes from the last checkpoint."""
+    capacity_wait_minutes: Annotated[int, msgspec.Meta(ge=10, le=1440)] = 240
+    """A job that waits longer for capacity is cancelled."""
+    log_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731] = 30
+    """Days that logs are kept."""
+    alarm_email: Annotated[str, msgspec.Meta(pattern=r"^([^@\s]+@[^@\s]+)?$")] = ""
+    """Where alarms and the budget's warnings go; empty leaves them on the dashboard and the topic."""
+    retain_data: bool = True
+    """Whether buckets, records and the key outlive the stack when it is destroyed."""
+    network: NetworkConfig = NetworkConfig()
+    spot: SpotConfig = SpotConfig()
+    multi_node: MultiNodeConfig = MultiNodeConfig()
+    budget: BudgetConfig = BudgetConfig()
+
+
 DEFAULT_MODELS = (
     ModelConfig("builtin", "builtin"),
     ModelConfig("all-minilm-l6-v2", "minilm", "embedding"),
@@ -68,6 +155,7 @@ class StackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What this stack calls itself where it introduces itself."""
     local: LocalConfig = LocalConfig()
     service: ServiceConfig = ServiceConfig()
+    training: TrainingConfig = TrainingConfig()
     models: tuple[ModelConfig, ...] = msgspec.field(default=DEFAULT_MODELS, name="model")
     """Naming any model replaces the default ones. The first chat model is the one used when none is asked for."""
 
@@ -138,6 +226,7 @@ def parse_config(text: str, file: str = FILE_NAME, *, base: Path | None = None) 
         path = _path(where.rstrip("`"))
         raise ConfigError(f"{_dotted(path)}: {message}", file=file, line=line_of(lines, path)) from None
     _refuse_twins(config, lines, file)
+    _refuse_misfits(config.training, lines, file)
     where_from = base or Path.cwd()
     models = tuple(msgspec.structs.replace(m, source=_absolute(m.source, where_from)) for m in config.models)
     return msgspec.structs.replace(config, models=models)
@@ -173,6 +262,43 @@ def _refuse_twins(config: StackConfig, lines: dict[TomlPath, int], file: str) ->
                 f"two models are named {model.name!r}; a name is given once", file=file, line=line
             )
         seen.add(model.name)
+
+
+def _refuse_misfits(training: TrainingConfig, lines: dict[TomlPath, int], file: str) -> None:
+    """What no account could run, though each value by itself is right."""
+
+    def refuse(message: str, *path: str | int) -> NoReturn:
+        where = ("training", *path)
+        raise ConfigError(f"{_dotted(where)}: {message}", file=file, line=line_of(lines, where))
+
+    def machine(name: str, *path: str | int) -> Machine:
+        if name not in MACHINES:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, MACHINES, n=1, cutoff=0.0)[0]
+            refuse(f"no known GPU instance {name!r}; did you mean {near!r}?", *path)
+        return MACHINES[name]
+
+    network, spot, many = training.network, training.spot, training.multi_node
+    if network.egress == "nat" and network.nat_gateways > network.zones:
+        refuse(f"at most one for each of the {network.zones} zones", "network", "nat_gateways")
+    first = machine(spot.instances[0], "spot", "instances", 0)
+    for index, name in enumerate(spot.instances):
+        other = machine(name, "spot", "instances", index)
+        if other.gpus < first.gpus or other.vcpus < first.vcpus or other.memory < first.memory:
+            refuse(f"{name} is smaller than {spot.instances[0]}; name the smallest first", "spot", "instances")
+        if other.vcpus > spot.max_vcpus:
+            refuse(f"{name} has {other.vcpus} vCPUs and would never start", "spot", "max_vcpus")
+    node = machine(many.instance, "multi_node", "instance")
+    if not node.efas:
+        refuse(f"{many.instance} has no elastic fabric adapter; g6e.12xlarge has", "multi_node", "instance")
+    if node.vcpus * many.nodes > many.max_vcpus:
+        need = node.vcpus * many.nodes
+        refuse(f"{many.nodes} nodes of {many.instance} need {need}", "multi_node", "max_vcpus")
+    if many.zone > network.zones:
+        refuse(f"the network has {network.zones} zones", "multi_node", "zone")
+    if many.capacity_block and not many.capacity_reservation:
+        refuse("name the block's cr-… in capacity_reservation", "multi_node", "capacity_block")
 
 
 def _absolute(source: str, base: Path) -> str:

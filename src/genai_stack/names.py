@@ -18,6 +18,16 @@ def cloudformation_stack(layer: Layer) -> str:
     return f"GenaiStack-{layer.capitalize()}"
 
 
+def log_group(stage: str, layer: Layer) -> str:
+    """The CloudWatch log group of a layer's jobs: `/genai-stack/<stage>/<layer>`."""
+    return f"/{ROOT}/{stage}/{layer}"
+
+
+def metrics(stage: str) -> str:
+    """The CloudWatch namespace of a stage's own metrics."""
+    return f"{ROOT}/{stage}"
+
+
 def fine_tuned(base: str, suffix: str, job_id: str) -> str:
     """The model name of a fine-tune: `ft:<base>:<suffix>:<id>`, the id being the job's without its prefix."""
     return f"ft:{base}:{suffix}:{job_id.rpartition('-')[2]}"

@@ -22,6 +22,11 @@ def base_url() -> str | None:
     return os.environ.get("GENAI_STACK_BASE_URL") or None
 
 
+def stage() -> str:
+    """`GENAI_STACK_STAGE`, else `dev`: the deployment a function or a job belongs to."""
+    return os.environ.get("GENAI_STACK_STAGE") or "dev"
+
+
 def child_environment(**extra: str) -> dict[str, str]:
     """This process's environment plus `extra`, for a child process."""
     return {**os.environ, **extra}

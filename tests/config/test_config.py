@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -33,9 +34,15 @@ def test_the_repository_s_stack_toml_states_every_default() -> None:
     assert load_config(ROOT / "stack.toml") == StackConfig()
     raw = tomllib.loads((ROOT / "stack.toml").read_text())
     assert set(raw) == {f.encode_name for f in msgspec.structs.fields(StackConfig)}
-    for table in ("local", "service"):
-        fields = msgspec.structs.fields(type(getattr(StackConfig(), table)))
-        assert set(raw[table]) == {f.encode_name for f in fields}
+
+    def stated(table: object, there: dict[str, Any]) -> None:
+        assert set(there) == {f.encode_name for f in msgspec.structs.fields(type(table))}
+        for name, value in there.items():
+            if isinstance(value, dict):
+                stated(getattr(table, name), value)
+
+    for table in ("local", "service", "training"):
+        stated(getattr(StackConfig(), table), raw[table])
 
 
 def test_every_field_is_documented() -> None:
@@ -79,6 +86,27 @@ def test_every_field_is_documented() -> None:
         ('name = """\nx"""\n[locl]\n', 3, "did you mean 'local'"),
         ("name = \n", 1, "Invalid value"),
         ("[local]\nthreads = 1\nthreads = 2\n", 3, "Cannot overwrite a value"),
+        ("[training.spott]\n", 1, "unknown key 'spott' in [training]; did you mean 'spot'"),
+        ("[training.spot]\ninstances = ['g6e.2xlarg']\n", 2, "did you mean 'g6e.2xlarge'"),
+        (
+            "[training.spot]\ninstances = ['g6e.4xlarge', 'g6e.2xlarge']\n",
+            2,
+            "g6e.2xlarge is smaller than g6e.4xlarge; name the smallest first",
+        ),
+        ("[training.spot]\n\nmax_vcpus = 8\n", 3, "g6e.4xlarge has 16 vCPUs and would never start"),
+        ("[training.spot]\nmax_vcpus = 0\n", 2, "training.spot.max_vcpus: Expected `int` >= 1"),
+        ("[training.spot]\nbid_percent = 101\n", 2, "training.spot.bid_percent"),
+        ("[training.spot]\ninstances = []\n", 2, "training.spot.instances"),
+        ("[training.multi_node]\ninstance = 'g6e.2xlarge'\n", 2, "has no elastic fabric adapter"),
+        ("[training.multi_node]\nnodes = 5\n", 1, "5 nodes of g6e.12xlarge need 240"),
+        ("[training.multi_node]\nzone = 3\n", 2, "the network has 2 zones"),
+        ("[training.multi_node]\ncapacity_block = true\n", 2, "name the block's cr-…"),
+        ("[training.multi_node]\ncapacity_reservation = 'res-1'\n", 2, "capacity_reservation"),
+        ("[training.network]\negress = 'nat'\nnat_gateways = 3\n", 3, "one for each of the 2 zones"),
+        ("[training.network]\negress = 'none'\n", 2, "training.network.egress: Invalid enum value 'none'"),
+        ("[training.network]\ncidr = '10.0.0.0/8'\n", 2, "training.network.cidr"),
+        ("[training]\ncapacity_wait_minutes = 5\n", 2, "training.capacity_wait_minutes"),
+        ("[training]\nalarm_email = 'me'\n", 2, "training.alarm_email"),
         ("[service", 1, "Expected ']'"),
         ('"na\\u006de" = 3\n', 1, "name"),
     ],

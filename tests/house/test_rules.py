@@ -42,7 +42,7 @@ def test_no_unfinished_work_is_marked_in_the_code() -> None:
 
 
 def test_the_locked_requirements_are_whole_and_name_no_host() -> None:
-    for path in (ROOT / "requirements").glob("*.txt"):
+    for path in (ROOT / "requirements").rglob("*.txt"):
         text = path.read_text()
         assert "://" not in text, path.name
         assert "--index-url" not in text, path.name

@@ -1,0 +1,49 @@
+"""What `cdk` runs: `python -m cdk.app`, from the repository's root. `-c stage=NAME` deploys another stage beside
+`dev`, `-c config=FILE` reads another `stack.toml`. Needs no account, no Docker and no Node but pip's."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks
+
+from genai_stack.config import StackConfig, find_config, load_config
+
+from .training_stack import TrainingStack
+
+FLAGS = {
+    # The network's flow logs are let into their bucket by its policy, and not by the service in passing.
+    "@aws-cdk/aws-s3:createDefaultLoggingPolicy": True,
+    # Access logs are allowed by the log bucket's policy; it has no ACLs.
+    "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": True,
+    "@aws-cdk/aws-iam:minimizePolicies": True,
+}
+
+
+def new_app(outdir: str | None = None) -> cdk.App:
+    """An app without stacks. One to a process: under the CLI each would be synthesised at the end."""
+    return cdk.App(outdir=outdir, analytics_reporting=False, context=FLAGS)
+
+
+def build(app: cdk.App, config: StackConfig, stage: str, staging: Path, *, checked: bool = True) -> None:
+    """Puts every layer's stack into `app`. `checked` has cdk-nag's AwsSolutions look at it as it is synthesised.
+    `staging` must outlive that."""
+    if checked:
+        cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    TrainingStack(app, stage, config.training, staging)
+
+
+def main() -> None:
+    """Synthesises what the context asks for."""
+    app = new_app()
+    path = app.node.try_get_context("config")
+    config = load_config(Path(path) if path else find_config())
+    with tempfile.TemporaryDirectory() as staging:
+        build(app, config, app.node.try_get_context("stage") or "dev", Path(staging))
+        app.synth()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the stacks are composed of. Each construct owns one logical unit."""

@@ -1,0 +1,116 @@
+"""What happens to jobs, told to the records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aws_cdk as cdk
+import jsii
+from aws_cdk import aws_batch as batch
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from genai_stack.config import TrainingConfig
+
+from .acknowledge import acknowledge, acknowledge_objects
+from .function import EventFunction
+from .storage import Storage
+
+
+@jsii.implements(events.IRuleTarget)
+class LogTarget:
+    """A log group as a rule's target, whose policy is the log group's owner's business."""
+
+    def __init__(self, log: logs.LogGroup) -> None:
+        self._log = log
+
+    def bind(self, rule: events.IRule, id: str | None = None) -> events.RuleTargetConfig:
+        """The group's ARN without the streams that the log group's own ends in."""
+        return events.RuleTargetConfig(
+            arn=cdk.Stack.of(self._log).format_arn(
+                service="logs",
+                resource="log-group",
+                resource_name=self._log.log_group_name,
+                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+            )
+        )
+
+
+class JobEvents(Construct):
+    """Every state change of a job in `queues` goes to the events function and, as it is, to a log that the dashboard
+    counts. EventBridge retries a delivery for six hours; what fails then waits in the function's queue."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        queues: list[batch.CfnJobQueue],
+        stage: str,
+        config: TrainingConfig,
+        storage: Storage,
+        staging: Path,
+    ) -> None:
+        super().__init__(scope, id)
+        self.function = EventFunction(
+            self,
+            "Events",
+            folder="events",
+            stage=stage,
+            config=config,
+            storage=storage,
+            staging=staging,
+            description="Job state changes to records",
+        )
+        self._grant(storage)
+        pattern = events.EventPattern(
+            source=["aws.batch"],
+            detail_type=["Batch Job State Change"],
+            detail={"jobQueue": [queue.attr_job_queue_arn for queue in queues]},
+        )
+        rule = events.Rule(self, "Rule", description="Job state changes", event_pattern=pattern)
+        rule.add_target(
+            targets.LambdaFunction(
+                self.function.function,
+                dead_letter_queue=self.function.failed,
+                retry_attempts=24,
+                max_event_age=cdk.Duration.hours(6),
+            )
+        )
+        self.log = storage.log_group("StateChanges", None, config)
+        logs.ResourcePolicy(
+            self,
+            "WriteLog",
+            policy_statements=[
+                iam.PolicyStatement(
+                    principals=[
+                        iam.ServicePrincipal("events.amazonaws.com"),
+                        iam.ServicePrincipal("delivery.logs.amazonaws.com"),
+                    ],
+                    actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                    resources=[self.log.log_group_arn],
+                )
+            ],
+        )
+        rule.add_target(LogTarget(self.log))
+
+    def _grant(self, storage: Storage) -> None:
+        """Records, to write; a job's output, to read; the state of jobs."""
+        role = self.function.role
+        item = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"]
+        role.add_to_policy(
+            iam.PolicyStatement(actions=[*item, "dynamodb:Query"], resources=[storage.records.table_arn])
+        )
+        bucket = storage.artefacts
+        role.add_to_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket.bucket_arn]))
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["s3:GetObject"], resources=[bucket.arn_for_objects("jobs/*")])
+        )
+        role.add_to_policy(storage.use_of_key())
+        # The action knows no resources.
+        role.add_to_policy(iam.PolicyStatement(actions=["batch:DescribeJobs"], resources=["*"]))
+        acknowledge_objects(role, bucket, "jobs/*", "what any job wrote")
+        acknowledge(role, "IAM5", "Resource::*", "DescribeJobs: the action knows no resources")

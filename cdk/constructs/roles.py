@@ -1,0 +1,139 @@
+"""Who may do what while a job runs. Three principals, none with another's rights, and one for SageMaker."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3_assets as assets
+from constructs import Construct
+
+from genai_stack import names
+
+from .acknowledge import acknowledge, acknowledge_objects
+from .images import Image
+from .storage import Storage
+
+_ECS = "ecs-tasks.amazonaws.com"
+
+
+class JobRoles(Construct):
+    """`instance` is a machine's: it joins its cluster and reports GPU metrics. `execution` is the ECS agent's for one
+    job: it pulls the image and writes the log. `job` is the program's: it reads and writes its objects.
+    `training` is what SageMaker runs the same program as."""
+
+    def __init__(
+        self, scope: Construct, id: str, storage: Storage, image: Image, program: assets.Asset, stage: str
+    ) -> None:
+        super().__init__(scope, id)
+        self.instance = self._instance(stage)
+        self.profile = iam.CfnInstanceProfile(self, "InstanceProfile", roles=[self.instance.role_name])
+        self.execution = self._role("Execution", _ECS, "The ECS agent, for one job")
+        self.job = self._role("Job", _ECS, "The training program")
+        self.training = self._role("Training", "sagemaker.amazonaws.com", "The training program on SageMaker")
+
+        for statement in _pull(image):
+            self.execution.add_to_policy(statement)
+            self.training.add_to_policy(statement)
+        self.execution.add_to_policy(_write_log(storage.job_log.log_group_arn))
+        self.training.add_to_policy(_write_log(_arn("logs", "log-group:/aws/sagemaker/TrainingJobs:*")))
+        self.training.add_to_policy(_put_metrics("/aws/sagemaker/TrainingJobs"))
+        for role in (self.job, self.training):
+            for statement in _work(storage, program):
+                role.add_to_policy(statement)
+        self._explain(storage)
+
+    def _instance(self, stage: str) -> iam.Role:
+        role = iam.Role(
+            self,
+            "Instance",
+            assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"),
+            description="A machine that runs jobs",
+        )
+        cluster, member = _arn("ecs", "cluster/*"), _arn("ecs", "container-instance/*")
+        join = ["ecs:RegisterContainerInstance", "ecs:DeregisterContainerInstance"]
+        join += [
+            "ecs:SubmitContainerStateChange",
+            "ecs:SubmitTaskStateChange",
+            "ecs:SubmitAttachmentStateChanges",
+        ]
+        serve = ["ecs:Poll", "ecs:StartTelemetrySession", "ecs:UpdateContainerInstancesState"]
+        role.add_to_policy(iam.PolicyStatement(actions=join, resources=[cluster]))
+        role.add_to_policy(iam.PolicyStatement(actions=serve, resources=[member]))
+        # The action knows no resources.
+        role.add_to_policy(iam.PolicyStatement(actions=["ecs:DiscoverPollEndpoint"], resources=["*"]))
+        role.add_to_policy(_put_metrics(names.metrics(stage)))
+        return role
+
+    def _role(self, id: str, service: str, description: str) -> iam.Role:
+        return iam.Role(
+            self,
+            id,
+            assumed_by=iam.ServicePrincipal(
+                service, conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}}
+            ),
+            description=description,
+        )
+
+    def _explain(self, storage: Storage) -> None:
+        clusters = "Batch makes its clusters itself and names them after it has"
+        acknowledge(self.instance, "IAM5", _here("ecs", "cluster/*"), clusters)
+        acknowledge(self.instance, "IAM5", _here("ecs", "container-instance/*"), clusters)
+        nothing = "the action knows no resources"
+        acknowledge(
+            self.instance, "IAM5", "Resource::*", f"PutMetricData: {nothing}; its namespace is a condition"
+        )
+        acknowledge(self.training, "IAM5", "Resource::*", f"GetAuthorizationToken and PutMetricData: {nothing}")
+        acknowledge(self.execution, "IAM5", "Resource::*", f"GetAuthorizationToken: {nothing}")
+        streams = "a log group's streams are named by the job"
+        acknowledge(self.training, "IAM5", _here("logs", "log-group:/aws/sagemaker/TrainingJobs:*"), streams)
+        for role in (self.job, self.training):
+            acknowledge_objects(role, storage.artefacts, "*", "a job may start from any artefact")
+            acknowledge_objects(role, storage.artefacts, "jobs/*", "a job's own objects, whose id comes later")
+
+
+def _arn(service: str, resource: str) -> str:
+    return f"arn:{cdk.Aws.PARTITION}:{service}:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:{resource}"
+
+
+def _here(service: str, resource: str) -> str:
+    """The same as cdk-nag prints it."""
+    return f"Resource::arn:<AWS::Partition>:{service}:<AWS::Region>:<AWS::AccountId>:{resource}"
+
+
+def _pull(image: Image) -> list[iam.PolicyStatement]:
+    if image.repository is None:
+        return []
+    layers = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    return [
+        iam.PolicyStatement(actions=layers, resources=[image.repository]),
+        # The action knows no resources.
+        iam.PolicyStatement(actions=["ecr:GetAuthorizationToken"], resources=["*"]),
+    ]
+
+
+def _write_log(streams: str) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[streams])
+
+
+def _put_metrics(namespace: str) -> iam.PolicyStatement:
+    # The action knows no resources.
+    return iam.PolicyStatement(
+        actions=["cloudwatch:PutMetricData"],
+        resources=["*"],
+        conditions={"StringEquals": {"cloudwatch:namespace": namespace}},
+    )
+
+
+def _work(storage: Storage, program: assets.Asset) -> list[iam.PolicyStatement]:
+    """Read everything among the artefacts, write below `jobs/`, and fetch the program."""
+    bucket = storage.artefacts
+    write = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+    return [
+        iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket.bucket_arn]),
+        iam.PolicyStatement(actions=["s3:GetObject"], resources=[bucket.arn_for_objects("*")]),
+        iam.PolicyStatement(actions=write, resources=[bucket.arn_for_objects("jobs/*")]),
+        iam.PolicyStatement(
+            actions=["s3:GetObject"], resources=[program.bucket.arn_for_objects(program.s3_object_key)]
+        ),
+        storage.use_of_key(),
+    ]

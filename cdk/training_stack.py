@@ -1,0 +1,95 @@
+"""The bottom layer: machines with GPUs that come for a job and go after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aws_cdk as cdk
+from aws_cdk import aws_s3_assets as assets
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from genai_stack import names
+from genai_stack.config import TrainingConfig
+
+from .constructs.alarms import Alarms
+from .constructs.budget import Budget
+from .constructs.bundles import bundle_program
+from .constructs.dashboard import dashboard
+from .constructs.events import JobEvents
+from .constructs.fleet import multi_node_fleet, spot_fleet
+from .constructs.images import training_image
+from .constructs.jobs import Jobs
+from .constructs.network import Network
+from .constructs.roles import JobRoles
+from .constructs.storage import Storage
+
+
+class TrainingStack(cdk.Stack):
+    """Composes the layer and publishes what it made under `/genai-stack/<stage>/training`. `staging` is a folder that
+    outlives synthesis, where assets are put together."""
+
+    def __init__(self, scope: Construct, stage: str, config: TrainingConfig, staging: Path) -> None:
+        super().__init__(
+            scope,
+            names.cloudformation_stack("training"),
+            stack_name=f"{names.cloudformation_stack('training')}-{stage}",
+            description=f"genai-stack {stage}: training, evaluation and batch inference on AWS Batch",
+            tags={"genai-stack:stage": stage},
+        )
+        bundle_program(staging / "program")
+        program = assets.Asset(self, "Program", path=str(staging / "program"))
+        image = training_image(self, config.image)
+        storage = Storage(self, "Storage", config, stage)
+        network = Network(self, "Network", config.network, logs=storage.logs)
+        roles = JobRoles(self, "Roles", storage, image, program, stage)
+        spot = spot_fleet(self, "Spot", stage, config, network, roles)
+        many = multi_node_fleet(self, "MultiNode", stage, config, network, roles)
+        queues = [spot.queue, many.queue]
+        jobs = Jobs(
+            self, "Jobs", stage=stage, config=config, image=image, program=program, storage=storage, roles=roles
+        )
+        events = JobEvents(
+            self, "Events", queues=queues, stage=stage, config=config, storage=storage, staging=staging
+        )
+        alarms = Alarms(self, "Alarms", config=config, storage=storage)
+        alarms.job_failed(stage, events.log)
+        alarms.blocked(queues)
+        functions = {"EventUnhandled": events.function}
+        if config.budget.monthly_usd:
+            budget = Budget(
+                self,
+                "Budget",
+                queues=queues,
+                stage=stage,
+                config=config,
+                storage=storage,
+                alarms=alarms.topic,
+                staging=staging,
+            )
+            functions["BudgetUnhandled"] = budget.function
+        alarms.unhandled(functions)
+        dashboard(self, "Dashboard", stage, events.log, [spot.name, many.name])
+        published = {
+            "artefact-bucket": storage.artefacts.bucket_name,
+            "records-table": storage.records.table_name,
+            "spot-queue": spot.queue.attr_job_queue_arn,
+            "multi-node-queue": many.queue.attr_job_queue_arn,
+            "train-definition": jobs.train.ref,
+            "train-multi-node-definition": jobs.train_multi_node.ref,
+            "evaluate-definition": jobs.evaluate.ref,
+            "batch-definition": jobs.batch.ref,
+            "log-group": storage.job_log.log_group_name,
+            "training-role": roles.training.role_arn,
+            "image": image.uri,
+            "program": program.s3_object_url,
+        }
+        for what, value in published.items():
+            ssm.CfnParameter(
+                self,
+                f"Published-{what}",
+                type="String",
+                name=names.parameter(stage, "training", what),
+                value=value,
+            )
+            cdk.CfnOutput(self, f"Output-{what}", value=value)

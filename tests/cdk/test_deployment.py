@@ -1,0 +1,129 @@
+"""The stack, deployed into moto: references resolve, and the package finds what was published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import moto.cloudformation.parsing as parsing
+import pytest
+
+from genai_stack.aws.published import read
+from genai_stack.aws.spending import close_queues
+from genai_stack.errors import NotDeployedError
+from tests.cdk.account import PLACEHOLDERS, account
+from tests.cdk.conftest import NAME
+from tests.cdk.templates import Template
+
+STACK = "GenaiStack-Training-dev"
+PUBLISHED = (
+    *("artefact-bucket", "records-table", "spot-queue", "multi-node-queue", "train-definition"),
+    *("train-multi-node-definition", "evaluate-definition", "batch-definition", "log-group", "training-role"),
+    *("image", "program"),
+)
+
+
+@pytest.fixture(scope="module")
+def deployed(template: Template, assembly: Path) -> Iterator[dict[str, str]]:
+    """The stack's outputs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        with account():
+            known = {resource["Type"] for resource in template["Resources"].values()}
+            assert known <= set(parsing.get_model_map())
+            boto3.client("ssm").put_parameter(
+                Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String"
+            )
+            s3 = boto3.client("s3")
+            bucket = "cdk-hnb659fds-assets-123456789012-us-east-1"
+            s3.create_bucket(Bucket=bucket)
+            files = json.loads((assembly / f"{NAME}.assets.json").read_text())["files"]
+            for asset in files.values():
+                (destination,) = asset["destinations"].values()
+                s3.put_object(Bucket=bucket, Key=destination["objectKey"], Body=b"PK\x05\x06" + b"\0" * 18)
+            cloudformation = boto3.client("cloudformation")
+            cloudformation.create_stack(
+                StackName=STACK,
+                TemplateBody=json.dumps(template),
+                Capabilities=["CAPABILITY_NAMED_IAM"],
+            )
+            (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+            assert stack["StackStatus"] == "CREATE_COMPLETE"
+            yield {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def test_every_placeholder_is_needed(template: Template) -> None:
+    types = {resource["Type"] for resource in template["Resources"].values()}
+    assert set(PLACEHOLDERS) <= types
+    assert not set(PLACEHOLDERS) & set(parsing.get_model_map())
+
+
+def test_the_package_finds_what_was_published(deployed: dict[str, str]) -> None:
+    found = {what: read("dev", "training", what) for what in PUBLISHED}
+    assert found == {what: deployed["Output" + what.replace("-", "")] for what in PUBLISHED}
+    assert all(found.values())
+    with pytest.raises(NotDeployedError, match="cdk deploy GenaiStack-Training"):
+        read("prod", "training", "spot-queue")
+
+
+def test_what_was_published_is_there(deployed: dict[str, str]) -> None:
+    def published(what: str) -> str:
+        return read("dev", "training", what)
+
+    boto3.client("s3").head_bucket(Bucket=published("artefact-bucket"))
+    table = boto3.resource("dynamodb").Table(published("records-table"))
+    table.put_item(Item={"collection": "jobs", "id": "job-1"})
+    assert table.get_item(Key={"collection": "jobs", "id": "job-1"})["Item"]["id"] == "job-1"
+    groups = boto3.client("logs").describe_log_groups(logGroupNamePrefix=published("log-group"))["logGroups"]
+    assert [group["logGroupName"] for group in groups] == ["/genai-stack/dev/training"]
+    role = boto3.client("iam").get_role(RoleName=published("training-role").rpartition("/")[2])["Role"]
+    assert role["Arn"] == published("training-role")
+    image = published("image")
+    assert image.startswith("763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-training:")
+    assert published("program").startswith("s3://cdk-hnb659fds-assets-123456789012-us-east-1/")
+
+
+def test_a_job_can_be_submitted_with_its_spec(deployed: dict[str, str]) -> None:
+    batch = boto3.client("batch")
+    for kind, queue in (("train", "spot-queue"), ("evaluate", "spot-queue"), ("batch", "spot-queue")):
+        job = batch.submit_job(
+            jobName=f"{kind}-1",
+            jobQueue=read("dev", "training", queue),
+            jobDefinition=read("dev", "training", f"{kind}-definition"),
+            parameters={"spec": "s3://bucket/jobs/job-1/spec.json"},
+        )
+        (described,) = batch.describe_jobs(jobs=[job["jobId"]])["jobs"]
+        assert described["jobName"] == f"{kind}-1"
+        assert described["jobQueue"] == read("dev", "training", queue)
+    (many,) = batch.describe_job_definitions(
+        jobDefinitions=[read("dev", "training", "train-multi-node-definition")]
+    )["jobDefinitions"]
+    assert (many["type"], many["status"]) == ("multinode", "ACTIVE")
+
+
+def test_roles_hold_their_policies(deployed: dict[str, str]) -> None:
+    iam = boto3.client("iam")
+    job: dict[str, Any] = boto3.client("batch").describe_job_definitions(
+        jobDefinitions=[read("dev", "training", "train-definition")]
+    )["jobDefinitions"][0]["containerProperties"]
+    bucket = read("dev", "training", "artefact-bucket")
+    resources: list[str] = []
+    role = job["jobRoleArn"].rpartition("/")[2]
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        for statement in iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]["Statement"]:
+            resource = statement["Resource"]
+            resources += resource if isinstance(resource, list) else [resource]
+    assert f"arn:aws:s3:::{bucket}/jobs/*" in resources
+    assert all("<" not in resource and "${" not in resource for resource in resources)
+
+
+def test_a_spent_budget_disables_both_queues(deployed: dict[str, str]) -> None:
+    close_queues("dev")
+    queues = boto3.client("batch").describe_job_queues()["jobQueues"]
+    assert len(queues) == 2
+    assert {queue["state"] for queue in queues} == {"DISABLED"}
