@@ -16,7 +16,7 @@ def local_services(home: Path, config: StackConfig | None = None) -> Services:
     from .local.objects import DirectoryObjects
     from .local.queue import ProcessJobs
     from .local.records import SqliteRecords
-    from .local.registry import RecordedModels
+    from .registry import RecordedModels
 
     config = config or StackConfig()
     place = Home(home)

@@ -12,7 +12,18 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "genai_stack"
 
-LEAVES = {"errors", "config", "toml_lines", "names", "ports", "settings", "sources", "builtin", "protocol"}
+LEAVES = {
+    "errors",
+    "config",
+    "toml_lines",
+    "names",
+    "ports",
+    "registry",
+    "settings",
+    "sources",
+    "builtin",
+    "protocol",
+}
 SERVING = {"starlette", "uvicorn", "uvloop", "prometheus_client"}
 ENGINE = {
     "transformers",

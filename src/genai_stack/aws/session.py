@@ -1,0 +1,41 @@
+"""Clients for AWS services, all made here: explicit retries, explicit timeouts, credentials as boto3 finds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genai_stack import __version__
+from genai_stack.errors import GenAIStackError
+
+from .faults import unreachable
+
+ATTEMPTS = 5
+"""Of one call in all, with botocore's standard back-off between them: 0 to 1, 2, 4, 8 seconds, at random."""
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0
+CONNECTIONS = 32
+"""Kept open per client; the adapters' own threads are fewer."""
+
+
+def client(service: str, *, region: str | None = None, attempts: int = ATTEMPTS) -> Any:
+    """A client for `service`, safe to share among threads. Raises GenAIStackError where boto3 isn't installed or no
+    region is set."""
+    try:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+    except ImportError as error:
+        raise GenAIStackError(
+            "reaching an AWS account needs boto3; run: pip install 'genai-stack[aws]'"
+        ) from error
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        max_pool_connections=CONNECTIONS,
+        user_agent_extra=f"genai-stack/{__version__}",
+    )
+    try:
+        return boto3.session.Session(region_name=region).client(service, config=config)
+    except BotoCoreError as error:
+        raise unreachable(f"can't reach {service}", error) from error
