@@ -20,6 +20,7 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.config import default_user_config
 
 REGION = "eu-central-1"
 
@@ -177,6 +178,7 @@ class Account:
             headers[name] = value
         prepared = AWSPreparedRequest(request.method, url, headers, request.body, False)
         with self.lock:
+            default_user_config["batch"] = {"use_docker": False}
             reply = _changed_source(prepared) or BotocoreStubber().process_request(prepared)
         assert reply is not None, f"moto has no {request.service}"
         status, out, body = reply

@@ -13,10 +13,11 @@ from genai_stack.local.home import Home
 from genai_stack.local.objects import DirectoryObjects
 from genai_stack.local.queue import ProcessJobs
 from genai_stack.local.records import SqliteRecords
-from genai_stack.ports import ObjectStore, RecordStore
+from genai_stack.ports import JobQueue, ObjectStore, RecordStore
 from genai_stack.registry import RecordedModels
 
 if TYPE_CHECKING:
+    from genai_stack.aws.jobs import BatchJobs
     from genai_stack.aws.objects import S3Objects
     from genai_stack.aws.records import DynamoRecords
     from genai_stack.local.host import LoopbackHost
@@ -61,6 +62,18 @@ def _s3(root: Path) -> S3Objects:
     return S3Objects(made_bucket(root))
 
 
+def _batch(root: Path) -> BatchJobs:
+    """Over a Batch that runs the programs as processes of this machine."""
+    from genai_stack.aws.jobs import BatchJobs, Fleet
+    from tests.aws.batch_stand_in import stand_in
+
+    bucket, definitions = made_bucket(root), {"tiny": "tiny-definition"}
+    log_group = f"/{_name(root)}"
+    fleet = Fleet(bucket, "spot", "multi-node", definitions, {}, log_group)
+    batch = stand_in(root, programs={"tiny-definition": "tiny_job"}, bucket=bucket, log_group=log_group)
+    return BatchJobs(fleet, _dynamo(root), _s3(root), _aws_registry(root), batch=batch)
+
+
 def _aws_registry(root: Path) -> RecordedModels:
     return RecordedModels(_dynamo(root))
 
@@ -68,7 +81,7 @@ def _aws_registry(root: Path) -> RecordedModels:
 # Each opens the adapter on what `root` holds; called again, it is another process's view of the same.
 RECORDS: Mapping[str, Callable[[Path], RecordStore]] = {"local": _records, "aws": _dynamo}
 OBJECTS: Mapping[str, Callable[[Path], ObjectStore]] = {"local": _objects, "aws": _s3}
-JOBS: Mapping[str, Callable[[Path], ProcessJobs]] = {"local": _jobs}
+JOBS: Mapping[str, Callable[[Path], JobQueue]] = {"local": _jobs, "aws": _batch}
 REGISTRIES: Mapping[str, Callable[[Path], RecordedModels]] = {"local": _registry, "aws": _aws_registry}
 HOSTS: Mapping[str, Callable[[Path], LoopbackHost]] = {"local": _host}
 
@@ -80,9 +93,9 @@ def takes_key(adapter: str, key: str) -> bool:
 
 def made_bucket(root: Path) -> str:
     """A bucket of `root`'s own, made when it isn't there."""
-    import boto3
+    from genai_stack.aws.session import client as aws
 
-    name, client = _name(root), boto3.client("s3")
+    name, client = _name(root), aws("s3")
     place: Any = {"LocationConstraint": client.meta.region_name}
     try:
         client.create_bucket(Bucket=name, CreateBucketConfiguration=place)
@@ -95,9 +108,9 @@ def made_bucket(root: Path) -> str:
 
 def made_table(root: Path) -> str:
     """A table of `root`'s own, made when it isn't there."""
-    import boto3
+    from genai_stack.aws.session import client as aws
 
-    name, client = _name(root), boto3.client("dynamodb")
+    name, client = _name(root), aws("dynamodb")
     keys: Any = {"collection": "HASH", "id": "RANGE"}
     try:
         client.create_table(

@@ -15,6 +15,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "genai_stack"
 LEAVES = {
     "errors",
     "config",
+    "json_lines",
     "toml_lines",
     "names",
     "ports",

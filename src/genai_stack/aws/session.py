@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from functools import cache
 from typing import Any
 
 from genai_stack import __version__
@@ -16,14 +18,18 @@ READ_SECONDS = 60.0
 CONNECTIONS = 32
 """Kept open per client; the adapters' own threads are fewer."""
 
+_MAKING = threading.Lock()
+"""Clients are safe to share among threads, a session isn't."""
+
 
 def client(service: str, *, region: str | None = None, attempts: int = ATTEMPTS) -> Any:
     """A client for `service`, safe to share among threads. Raises GenAIStackError where boto3 isn't installed or no
     region is set."""
     try:
-        import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
+
+        session = _session()
     except ImportError as error:
         raise GenAIStackError(
             "reaching an AWS account needs boto3; run: pip install 'genai-stack[aws]'"
@@ -36,6 +42,15 @@ def client(service: str, *, region: str | None = None, attempts: int = ATTEMPTS)
         user_agent_extra=f"genai-stack/{__version__}",
     )
     try:
-        return boto3.session.Session(region_name=region).client(service, config=config)
+        with _MAKING:
+            return session.client(service, region_name=region, config=config)
     except BotoCoreError as error:
         raise unreachable(f"can't reach {service}", error) from error
+
+
+@cache
+def _session() -> Any:
+    """One for the process: what a session has read of botocore's models and the credentials serves every client."""
+    import boto3
+
+    return boto3.session.Session()
