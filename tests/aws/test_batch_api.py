@@ -23,38 +23,9 @@ from genai_stack.ports import JobRequest, ModelVersion
 from genai_stack.registry import RecordedModels
 from tests.aws import fakes
 from tests.aws.account import Account, LostAnswer, Request, denied, throttled, times
-from tests.contracts.adapters import made_bucket, made_table
+from tests.contracts.adapters import made_table
 
 pytestmark = pytest.mark.usefixtures("quick")
-TRUST = '{"Version": "2012-10-17", "Statement": []}'
-
-
-@pytest.fixture
-def fleet(aws: Account, tmp_path: Path) -> Fleet:
-    """A queue and a job definition of this test's own in moto."""
-    batch, iam = aws.client("batch"), aws.client("iam")
-    bucket = made_bucket(tmp_path)
-    name = bucket[-30:]
-    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
-    where = batch.create_compute_environment(
-        computeEnvironmentName=name, type="UNMANAGED", state="ENABLED", serviceRole=role
-    )["computeEnvironmentArn"]
-    batch.create_job_queue(
-        jobQueueName=name,
-        state="ENABLED",
-        priority=1,
-        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": where}],
-    )
-    batch.register_job_definition(
-        jobDefinitionName=name,
-        type="container",
-        containerProperties={
-            "image": "busybox",
-            "command": ["run", "Ref::spec"],
-            "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}],
-        },
-    )
-    return Fleet(bucket, name, "none", {"train": name, "evaluate": "never-registered"}, {}, "/never-made")
 
 
 @pytest.fixture

@@ -17,11 +17,12 @@ Data = str | Path | Iterable[Mapping[str, Any]]
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """`path` is named after the SHA-256 of the file's content, so the file under it never changes."""
+    """`path` (or an s3:// address) is named after the SHA-256 of the file's content, so what is under it never changes.
+    `examples` is None where nobody has counted them."""
 
-    path: Path
+    path: Path | str
     sha256: str
-    examples: int
+    examples: int | None
 
 
 def keep(data: Data, directory: Path) -> Kept:
