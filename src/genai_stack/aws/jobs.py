@@ -141,14 +141,15 @@ class BatchJobs:
             return entry
         if entry.batch:
             return self._looked_at([entry]).get(entry.id, entry)
-        lease = time.time() + LEASE_SECONDS
+        free = False
 
         def take(now: JobEntry) -> JobEntry:
+            nonlocal free
             free = now.batch is None and now.state == "queued" and now.lease < time.time()
-            return msgspec.structs.replace(now, lease=lease) if free else now
+            return msgspec.structs.replace(now, lease=time.time() + LEASE_SECONDS) if free else now
 
         entry = self._jobs.change(entry.id, take)
-        return self._start(entry, anew=False) if entry.lease == lease else entry
+        return self._start(entry, anew=False) if free else entry
 
     def _looked_at(self, entries: Iterable[JobEntry]) -> dict[str, JobEntry]:
         """The unfinished among `entries` by id, after what Batch says about them."""

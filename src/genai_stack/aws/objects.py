@@ -21,7 +21,7 @@ from genai_stack.errors import ObjectNotFound, RequestError, TooLarge
 from genai_stack.ports import ObjectInfo
 
 from . import session
-from .faults import code_of, translated
+from .faults import code_of, translated, unreachable
 
 MAX_KEY_BYTES = 1024
 CHUNK = 1 << 20
@@ -69,17 +69,16 @@ class S3Objects:
         return ObjectInfo(key, size, digest, modified)
 
     def get(self, key: str) -> bytes:
-        with closing(self._open(key, {})) as body, translated("s3", self._name):
-            return bytes(body.read())
+        return b"".join(self.read(key))
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         if end is not None and end <= start:
             self.head(key)
             return iter(())
-        span = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
-        body = self._open(key, span)
-        chunks = _chunks(body, self._name)
-        next(chunks)  # from here on the generator owns the body, and closes it when it is dropped
+        chunks = self._chunks(key, start, end)
+        next(
+            chunks
+        )  # opens the object; from here on the generator owns its body, and closes it when it is dropped
         return chunks
 
     def head(self, key: str) -> ObjectInfo:
@@ -101,7 +100,7 @@ class S3Objects:
         if limit <= 0 or not _utf8(prefix):
             return []
         keys = self._keys(prefix, after or "", limit)
-        with ThreadPoolExecutor(HEADS) as pool:
+        with ThreadPoolExecutor(min(HEADS, len(keys) or 1)) as pool:
             return [info for info in pool.map(self._head_if_there, keys) if info is not None]
 
     def delete(self, key: str) -> None:
@@ -113,18 +112,41 @@ class S3Objects:
         """Closes idle connections; the store opens new ones on use."""
         self._client.close()
 
-    def _open(self, key: str, span: dict[str, str]) -> Any:
-        """The object's body from the start of `span` on; an empty one when the object ends before that."""
+    def _open(self, key: str, start: int, end: int | None, **only: str) -> dict[str, Any] | None:
+        """S3's answer, with the body from `start` on; None when the object ends before that."""
         _check(key)
+        if start or end is not None:
+            only["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         with translated("s3", self._name):
             try:
-                return self._client.get_object(Bucket=self.bucket, Key=key, **span)["Body"]
+                return dict(self._client.get_object(Bucket=self.bucket, Key=key, **only))
             except self._client.exceptions.NoSuchKey:
                 raise _absent(key) from None
             except self._client.exceptions.ClientError as error:
                 if code_of(error) in ("InvalidRange", "416"):
-                    return _Nothing()
+                    return None
                 raise
+
+    def _chunks(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
+        """An empty chunk once the object is open, then its content. A body that breaks off is asked for again from
+        there on, as long as the object is the same and each attempt gets on."""
+        from botocore.exceptions import BotoCoreError
+
+        reply = self._open(key, start, end)
+        yield b""
+        failures = 0
+        while reply is not None:
+            with closing(reply["Body"]) as body:
+                try:
+                    while chunk := body.read(CHUNK):
+                        start, failures = start + len(chunk), 0
+                        yield chunk
+                    return
+                except BotoCoreError as error:
+                    failures += 1
+                    if failures == session.ATTEMPTS:
+                        raise unreachable(f"{self._name} breaks off answers", error) from error
+            reply = self._open(key, start, end, IfMatch=reply["ETag"])
 
     def _keys(self, prefix: str, after: str, limit: int) -> builtins.list[str]:
         keys: builtins.list[str] = []
@@ -232,16 +254,6 @@ class S3Objects:
             self._client.abort_multipart_upload(**upload)
 
 
-class _Nothing:
-    """The body of a range that lies behind the end."""
-
-    def read(self, amount: int | None = None) -> bytes:
-        return b""
-
-    def close(self) -> None:
-        pass
-
-
 def _parts(data: Iterable[bytes]) -> Iterator[bytes]:
     """`data` in pieces as S3 wants its parts: all of one size but the last."""
     buffer, number = bytearray(), 0
@@ -267,17 +279,6 @@ def _checksums(reply: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value for name, value in reply.items() if name.startswith("Checksum") and name != "ChecksumType"
     }
-
-
-def _chunks(body: Any, what: str) -> Iterator[bytes]:
-    with closing(body):
-        yield b""
-        while True:
-            with translated("s3", what):
-                chunk = body.read(CHUNK)
-            if not chunk:
-                return
-            yield chunk
 
 
 def _utf8(text: str) -> bool:
