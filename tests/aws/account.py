@@ -116,6 +116,12 @@ class Account:
 
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer
 
+            def handle_expect_100(self) -> bool:
+                """S3's clients ask before they send a body, and wait a second for the answer."""
+                told = super().handle_expect_100()
+                self.wfile.flush()
+                return told
+
             def log_message(self, *_: Any) -> None:
                 pass
 

@@ -185,7 +185,7 @@ def test_counters(store: RecordStore) -> None:
 @pytest.mark.parametrize("adapter", ["local", pytest.param("aws", marks=pytest.mark.slow)])
 def test_counters_and_creates_under_eight_processes(adapter: str, tmp_path: Path) -> None:
     """All eight open a store that isn't there yet, at the same time."""
-    each, ceiling = 25, 120
+    each, ceiling = (25, 120) if adapter == "local" else (8, 40)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", ADDERS, adapter, str(tmp_path), str(each), str(ceiling), str(number)],

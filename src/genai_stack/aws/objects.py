@@ -120,11 +120,13 @@ class S3Objects:
         with translated("s3", self._name):
             try:
                 return dict(self._client.get_object(Bucket=self.bucket, Key=key, **only))
-            except self._client.exceptions.NoSuchKey:
-                raise _absent(key) from None
             except self._client.exceptions.ClientError as error:
                 if code_of(error) in ("InvalidRange", "416"):
                     return None
+                if code_of(error) == "404":  # a key that no XML can spell, and so neither can S3's answer
+                    self._list(Prefix=key, MaxKeys=1)
+                if code_of(error) in ("NoSuchKey", "404"):
+                    raise _absent(key) from None
                 raise
 
     def _chunks(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
