@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from genai_stack.aws.job_events import record
-
 from genai_stack.settings import stage
 from genai_stack.wiring import aws_services
 

@@ -28,6 +28,22 @@ def metrics(stage: str) -> str:
     return f"{ROOT}/{stage}"
 
 
+def job_spec(id: str) -> str:
+    """The key of a job's spec in the artefact bucket."""
+    return f"jobs/{id}/spec.json"
+
+
+def job_output(id: str) -> str:
+    """The prefix, without a slash at its end, under which a job writes in the artefact bucket."""
+    return f"jobs/{id}/output"
+
+
+def data(sha256: str, suffix: str) -> str:
+    """The key of a data file in the artefact bucket, its `suffix` beginning with the dot; of a file in a directory of
+    data, the `suffix` is a slash and its name."""
+    return f"data/{sha256}{suffix}"
+
+
 def fine_tuned(base: str, suffix: str, job_id: str) -> str:
     """The model name of a fine-tune: `ft:<base>:<suffix>:<id>`, the id being the job's without its prefix."""
     return f"ft:{base}:{suffix}:{job_id.rpartition('-')[2]}"

@@ -86,12 +86,13 @@ class RecordStore(Protocol):
 
 class JobRequest(msgspec.Struct, frozen=True):
     """`id` is chosen by the caller and makes a submit idempotent. `kind` names a job program ("train"), `spec` is
-    its JSON spec. `on_success` describes the model to register when the job succeeds."""
+    its JSON spec. `on_success` describes the model to register when the job succeeds. `nodes` machines share it."""
 
     id: str
     kind: str
     spec: dict[str, Any]
     on_success: ModelVersion | None = None
+    nodes: int = 1
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -134,7 +135,7 @@ class JobQueue(Protocol):
 
 class ModelVersion(msgspec.Struct, frozen=True):
     """A callable model. `name` is what a request says; `source` is where its files are ("builtin", a directory,
-    hf://org/name[@revision]); an adapter names its `base`. `created` is Unix seconds."""
+    hf://org/name[@revision], s3://bucket/prefix); an adapter names its `base`. `created` is Unix seconds."""
 
     name: str
     source: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .config import StackConfig
-from .ports import ModelVersion, Services
+from .ports import ModelVersion, ObjectStore, Services
 
 
 def local_services(home: Path, config: StackConfig | None = None) -> Services:
@@ -16,7 +16,7 @@ def local_services(home: Path, config: StackConfig | None = None) -> Services:
     from .local.objects import DirectoryObjects
     from .local.queue import ProcessJobs
     from .local.records import SqliteRecords
-    from .local.registry import RecordedModels
+    from .registry import RecordedModels
 
     config = config or StackConfig()
     place = Home(home)
@@ -34,3 +34,41 @@ def local_services(home: Path, config: StackConfig | None = None) -> Services:
         registry=registry,
         models=LoopbackHost(place, registry, options=options),
     )
+
+
+def aws_services(stage: str) -> Services:
+    """What `stage` of this stack has in the account at hand, found by what its training stack published. Raises
+    NotDeployedError, which names the stack to deploy. Its models are asked through its API: `models` refuses them."""
+    from .aws import published
+    from .aws.jobs import BatchJobs, Fleet
+    from .aws.objects import S3Objects
+    from .aws.records import DynamoRecords
+    from .aws.unhosted import UnhostedModels
+    from .registry import RecordedModels
+
+    found = published.read_all(stage, "training")
+    fleet = Fleet(
+        bucket=found["artefact-bucket"],
+        spot_queue=found["spot-queue"],
+        multi_node_queue=found["multi-node-queue"],
+        definitions={kind: found[f"{kind}-definition"] for kind in ("train", "evaluate", "batch")},
+        multi_node={"train": found["train-multi-node-definition"]},
+        log_group=found["log-group"],
+    )
+    records, objects = DynamoRecords(found["records-table"]), S3Objects(fleet.bucket)
+    registry = RecordedModels(records)
+    return Services(
+        objects=objects,
+        records=records,
+        jobs=BatchJobs(fleet, records, objects, registry),
+        registry=registry,
+        models=UnhostedModels(stage),
+    )
+
+
+def object_store(uri: str) -> tuple[ObjectStore, str]:
+    """The store and the key prefix that `s3://bucket/prefix` names."""
+    from .aws.objects import S3Objects
+
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    return S3Objects(bucket), prefix

@@ -14,8 +14,8 @@ import msgspec
 from genai_stack.errors import NotFound
 from genai_stack.local.objects import DirectoryObjects
 from genai_stack.local.records import SqliteRecords
-from genai_stack.local.registry import RecordedModels
 from genai_stack.ports import FINAL_STATES, Job, JobRequest, ModelRegistry, Reply, Services
+from genai_stack.registry import RecordedModels
 
 
 class ScriptedJobs:

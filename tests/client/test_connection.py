@@ -17,6 +17,7 @@ from genai_stack import AsyncGenAIStack, GenAIStack
 from genai_stack.client import endpoint
 from genai_stack.client.connection import Connection
 from genai_stack.client.endpoint import Endpoint
+from genai_stack.client.places import ThisMachine
 from genai_stack.errors import GenAIStackError, NotDeployedError
 from tests.client.fakes import make_services
 
@@ -97,8 +98,9 @@ def test_a_deployed_stack_is_found_by_what_it_published(account: Any, monkeypatc
     with GenAIStack.deployed("dev") as stack:
         assert stack.endpoint == Endpoint(url.rstrip("/"), "sk-live")
         assert stack.service.openai.api_key == "sk-live"
-        with pytest.raises(GenAIStackError, match="through its API only"):
-            _ = stack.training
+        for layer in ("training", "hosting"):
+            with pytest.raises(NotDeployedError, match="run: cdk deploy GenaiStack-Training"):
+                getattr(stack, layer)
     monkeypatch.setenv("GENAI_STACK_API_KEY", "sk-mine")
     assert GenAIStack.deployed("dev").endpoint.key == "sk-mine"
 
@@ -118,9 +120,14 @@ def test_an_account_that_cannot_be_asked_says_why(account: Any, monkeypatch: pyt
 
 
 def test_closing_ends_what_was_started_once(home: Path) -> None:
-    services, stopped = make_services(home), []
+    services, stopped, place = make_services(home), [], ThisMachine(home)
     stack = GenAIStack(
-        Connection(Endpoint("http://x/v1", "k"), lambda: services, home, lambda: stopped.append(1))
+        Connection(
+            Endpoint("http://x/v1", "k"),
+            lambda: services,
+            lambda _: place,
+            lambda: stopped.append(1),
+        )
     )
     assert stack.hosting.invoke("builtin", {}) == {"ok": True}
     stack.close()
@@ -128,8 +135,10 @@ def test_closing_ends_what_was_started_once(home: Path) -> None:
 
 
 async def test_the_asynchronous_twin_closes_too(home: Path) -> None:
-    services, stopped = make_services(home), []
-    connection = Connection(Endpoint("http://x/v1", "k"), lambda: services, home, lambda: stopped.append(1))
+    services, stopped, place = make_services(home), [], ThisMachine(home)
+    connection = Connection(
+        Endpoint("http://x/v1", "k"), lambda: services, lambda _: place, lambda: stopped.append(1)
+    )
     async with AsyncGenAIStack(connection) as stack:
         assert await stack.hosting.invoke("builtin", {}) == {"ok": True}
         assert stack.service.openai.api_key == "k"

@@ -10,6 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from genai_stack.client.jobs import AsyncTrainingJob
+from genai_stack.client.places import ThisMachine
 from genai_stack.client.training import AsyncTraining, Training
 from genai_stack.errors import InvalidData, InvalidSpec, JobFailed, NotFound
 from tests.client.fakes import make_services
@@ -25,7 +26,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def made(home: Path, *script: str) -> Training:
-    return Training(make_services(home, *script), home / "data")
+    return Training(make_services(home, *script), ThisMachine(home / "data"))
 
 
 def request(training: Training, id: str) -> Any:

@@ -1,18 +1,25 @@
-"""Each port's adapters by name. A second one added here (`aws`) is held to the same suites."""
+"""Each port's adapters by name, and all of them held to the same suites.
+
+`aws` stands on the account that the environment names: the loopback one of tests/aws/account.py (see conftest.py)."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genai_stack.local.home import Home
 from genai_stack.local.objects import DirectoryObjects
 from genai_stack.local.queue import ProcessJobs
 from genai_stack.local.records import SqliteRecords
-from genai_stack.local.registry import RecordedModels
+from genai_stack.ports import JobQueue, ObjectStore, RecordStore
+from genai_stack.registry import RecordedModels
 
 if TYPE_CHECKING:
+    from genai_stack.aws.jobs import BatchJobs
+    from genai_stack.aws.objects import S3Objects
+    from genai_stack.aws.records import DynamoRecords
     from genai_stack.local.host import LoopbackHost
 
 HERE = Path(__file__).parent
@@ -43,12 +50,84 @@ def _host(root: Path) -> LoopbackHost:
     return LoopbackHost(Home(root), _registry(root), program="fake_hosting")
 
 
+def _dynamo(root: Path) -> DynamoRecords:
+    from genai_stack.aws.records import DynamoRecords
+
+    return DynamoRecords(made_table(root))
+
+
+def _s3(root: Path) -> S3Objects:
+    from genai_stack.aws.objects import S3Objects
+
+    return S3Objects(made_bucket(root))
+
+
+def _batch(root: Path) -> BatchJobs:
+    """Over a Batch that runs the programs as processes of this machine."""
+    from genai_stack.aws.jobs import BatchJobs, Fleet
+    from tests.aws.batch_stand_in import stand_in
+
+    bucket, definitions = made_bucket(root), {"tiny": "tiny-definition"}
+    log_group = f"/{_name(root)}"
+    fleet = Fleet(bucket, "spot", "multi-node", definitions, {}, log_group)
+    batch = stand_in(root, programs={"tiny-definition": "tiny_job"}, bucket=bucket, log_group=log_group)
+    return BatchJobs(fleet, _dynamo(root), _s3(root), _aws_registry(root), batch=batch)
+
+
+def _aws_registry(root: Path) -> RecordedModels:
+    return RecordedModels(_dynamo(root))
+
+
 # Each opens the adapter on what `root` holds; called again, it is another process's view of the same.
-RECORDS: Mapping[str, Callable[[Path], SqliteRecords]] = {"local": _records}
-OBJECTS: Mapping[str, Callable[[Path], DirectoryObjects]] = {"local": _objects}
-JOBS: Mapping[str, Callable[[Path], ProcessJobs]] = {"local": _jobs}
-REGISTRIES: Mapping[str, Callable[[Path], RecordedModels]] = {"local": _registry}
+RECORDS: Mapping[str, Callable[[Path], RecordStore]] = {"local": _records, "aws": _dynamo}
+OBJECTS: Mapping[str, Callable[[Path], ObjectStore]] = {"local": _objects, "aws": _s3}
+JOBS: Mapping[str, Callable[[Path], JobQueue]] = {"local": _jobs, "aws": _batch}
+REGISTRIES: Mapping[str, Callable[[Path], RecordedModels]] = {"local": _registry, "aws": _aws_registry}
 HOSTS: Mapping[str, Callable[[Path], LoopbackHost]] = {"local": _host}
+
+
+def takes_key(adapter: str, key: str) -> bool:
+    """S3 can't be trusted with `.` and `..` between slashes, and S3Objects says so."""
+    return adapter != "aws" or not {".", ".."} & set(key.split("/"))
+
+
+def made_bucket(root: Path) -> str:
+    """A bucket of `root`'s own, made when it isn't there."""
+    from genai_stack.aws.session import client as aws
+
+    name, client = _name(root), aws("s3")
+    place: Any = {"LocationConstraint": client.meta.region_name}
+    try:
+        client.create_bucket(Bucket=name, CreateBucketConfiguration=place)
+    except client.exceptions.BucketAlreadyOwnedByYou:
+        pass
+    finally:
+        client.close()
+    return name
+
+
+def made_table(root: Path) -> str:
+    """A table of `root`'s own, made when it isn't there."""
+    from genai_stack.aws.session import client as aws
+
+    name, client = _name(root), aws("dynamodb")
+    keys: Any = {"collection": "HASH", "id": "RANGE"}
+    try:
+        client.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys.items()],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        )
+    except client.exceptions.ResourceInUseException:
+        pass
+    finally:
+        client.close()
+    return name
+
+
+def _name(root: Path) -> str:
+    return f"genai-stack-{hashlib.sha256(str(root).encode()).hexdigest()[:40]}"
 
 
 def child_path() -> str:

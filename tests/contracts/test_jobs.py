@@ -1,19 +1,21 @@
-"""JobQueue: what every adapter owes. The jobs are tiny programs (tiny_job.py), the processes are real."""
+"""JobQueue: what every adapter owes. The jobs are tiny programs (tiny_job.py), the processes are real, in Batch's
+stand-in (tests/aws/batch_stand_in.py) as well. What only processes of this machine can show is in
+tests/local/test_job_processes.py."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from genai_stack.errors import NotFound, RequestError
-from genai_stack.ports import FINAL_STATES, Job, JobQueue, JobRequest, ModelVersion
+from genai_stack.ports import FINAL_STATES, JobQueue, JobRequest
 from tests.contracts.adapters import JOBS, REGISTRIES
+from tests.contracts.tiny import is_running, tiny, wait
 
 
 @pytest.fixture(params=JOBS)
@@ -28,41 +30,6 @@ def queue(adapter: str, tmp_path: Path) -> Iterator[JobQueue]:
     for job in queue.list():
         queue.cancel(job.id)
     queue.close()
-
-
-def tiny(id: str, *steps: dict[str, Any], model: str | None = None, **more: Any) -> JobRequest:
-    on_success = ModelVersion(model, "", base="builtin") if model else None
-    return JobRequest(id, "tiny", {"steps": list(steps), **more}, on_success)
-
-
-def wait(queue: JobQueue, id: str, until: Callable[[Job], bool] | None = None, seconds: float = 20) -> Job:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        job = queue.get(id)
-        if until(job) if until else job.state in FINAL_STATES:
-            return job
-        time.sleep(0.02)
-    raise AssertionError(f"still {queue.get(id)}\n{queue.log(id)}")
-
-
-def is_running(job: Job) -> bool:
-    return job.state == "running"
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
-def appears(path: Path) -> str:
-    deadline = time.monotonic() + 10
-    while not (path.exists() and (text := path.read_text())):
-        assert time.monotonic() < deadline, path
-        time.sleep(0.01)
-    return text
 
 
 def test_a_job_runs_and_tells_what_it_does(queue: JobQueue) -> None:
@@ -105,13 +72,11 @@ def test_success_registers_the_model_first(queue: JobQueue, adapter: str, tmp_pa
 @pytest.mark.parametrize(
     ("steps", "reason"),
     [
-        ([{"stderr": "Traceback"}, {"stderr": "bad data in line 3"}, {"exit": 1}], "bad data in line 3"),
         (
             [{"event": {"level": "error", "message": "no such base"}}, {"stderr": "noise"}, {"exit": 2}],
             "no such base",
         ),
         ([{"exit": 3}], "exit code 3"),
-        ([{"exit": -11}], "SIGSEGV"),
         ([{"exit": 0}], "manifest.json"),
     ],
 )
@@ -181,26 +146,6 @@ def test_one_at_a_time_first_come_first_served(queue: JobQueue, tmp_path: Path) 
     assert starts == sorted(starts)
 
 
-def test_cancel_ends_the_whole_family(queue: JobQueue, tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
-    queue.submit(
-        tiny(
-            "c-1", {"stubborn": 1}, {"children": str(pids)}, {"result": "adapter"}, {"sleep": 60}, model="never"
-        )
-    )
-    children = [int(pid) for pid in appears(pids).split()]
-    assert not any(gone(pid) for pid in children)
-    before = time.monotonic()
-    job = queue.cancel("c-1")
-    assert time.monotonic() - before < 5
-    assert job.state == "cancelled"
-    assert all(gone(pid) for pid in children)
-    time.sleep(0.3)
-    assert queue.get("c-1").state == "cancelled"
-    assert queue.get("c-1").model is None
-    assert queue.cancel("c-1") == queue.get("c-1")
-
-
 def test_cancel_of_a_queued_job_and_of_an_ended_one(queue: JobQueue, tmp_path: Path) -> None:
     go, stamps = tmp_path / "go", tmp_path / "stamps"
     queue.submit(tiny("first", {"wait_for": str(go)}))
@@ -216,28 +161,11 @@ def test_cancel_of_a_queued_job_and_of_an_ended_one(queue: JobQueue, tmp_path: P
     assert queue.cancel("first").state == "succeeded"
 
 
-def test_nothing_is_left_of_a_program_that_leaves_children(queue: JobQueue, tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
-    queue.submit(tiny("kids", {"children": str(pids)}))
-    assert wait(queue, "kids").state == "succeeded"
-    # The one that made a session of its own lost its parent, and with it the family name.
-    assert gone(int(pids.read_text().split()[0]))
-    os.kill(int(pids.read_text().split()[1]), 9)
-
-
-@pytest.mark.parametrize("code", [75, -9])
-def test_an_interrupted_job_runs_again(queue: JobQueue, tmp_path: Path, code: int) -> None:
+def test_an_interrupted_job_runs_again(queue: JobQueue, tmp_path: Path) -> None:
     stamps = tmp_path / "stamps"
-    queue.submit(tiny("again", {"stamp": str(stamps)}, {"once": code}, {"event": {"type": "done"}}))
+    queue.submit(tiny("again", {"stamp": str(stamps)}, {"once": 75}, {"event": {"type": "done"}}))
     assert wait(queue, "again").state == "succeeded"
     assert len(stamps.read_text().splitlines()) == 2
-
-
-def test_what_is_killed_each_time_fails(queue: JobQueue) -> None:
-    queue.submit(tiny("doomed", {"exit": -9}))
-    job = wait(queue, "doomed")
-    assert job.state == "failed"
-    assert "killed from outside 3 times" in (job.error or "")
 
 
 def test_torn_lines_do_not_count(queue: JobQueue) -> None:

@@ -109,13 +109,48 @@ def test_ids_out_of_bounds(store: RecordStore, id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "id", ["../../etc/passwd", "a\0b", "x" * 1024, "'; DROP TABLE records; --", "%", "_", "\ud800"]
+    "id", ["../../etc/passwd", "a\0b", "x" * 1024, "'; DROP TABLE records; --", "%", "_", "\ud7ff\U0010ffff"]
 )
 def test_any_other_id_is_only_a_name(store: RecordStore, id: str) -> None:
     store.put("c", id, {"id": 1})
     store.put("c", id + "0" if len(id) < 1024 else "other", {})
     assert store.get("c", id) == Record(id, {"id": 1}, 1)
     assert next(r.id for r in store.query("c", prefix=id)) == id
+
+
+def test_an_id_that_is_no_utf8_is_a_name_or_refused(store: RecordStore) -> None:
+    try:
+        store.put("c", "\ud800", {})
+    except RequestError:
+        assert store.get("c", "\ud800") is None
+        assert store.query("c", prefix="\ud800") == []
+    else:
+        assert store.get("c", "\ud800") == Record("\ud800", {}, 1)
+
+
+def test_bounds_that_no_id_reaches(store: RecordStore) -> None:
+    store.put("c", "a", {})
+    store.put("c", "b" * 1024, {})
+    assert [r.id for r in store.query("c", after="a" * 5000)] == ["b" * 1024]
+    assert [r.id for r in store.query("c", after="b" * 5000, descending=True)] == ["b" * 1024, "a"]
+    assert [r.id for r in store.query("c", after="b" * 1023)] == ["b" * 1024]
+    assert [r.id for r in store.query("c", prefix="b" * 300)] == ["b" * 1024]
+    assert store.query("c", prefix="b" * 5000) == []
+    assert store.query("c", after="", descending=True) == []
+    assert [r.id for r in store.query("c", after="", limit=1)] == ["a"]
+
+
+def test_numbers_and_texts_come_back_as_they_were(store: RecordStore) -> None:
+    item = {
+        "": "",
+        "big": 10**60,
+        "small": 5e-324,
+        "sum": 0.1 + 0.2,
+        "surrogate": "\ud800",
+        "deep": [[{"x": None}]],
+    }
+    store.put("c", "a", item)
+    assert store.get("c", "a") == Record("a", item, 1)
 
 
 def test_queries_page_in_both_directions(store: RecordStore) -> None:
@@ -147,9 +182,10 @@ def test_counters(store: RecordStore) -> None:
     assert store.add("usage", "b", 1) == 1
 
 
+@pytest.mark.parametrize("adapter", ["local", pytest.param("aws", marks=pytest.mark.slow)])
 def test_counters_and_creates_under_eight_processes(adapter: str, tmp_path: Path) -> None:
     """All eight open a store that isn't there yet, at the same time."""
-    each, ceiling = 25, 120
+    each, ceiling = (25, 120) if adapter == "local" else (8, 40)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", ADDERS, adapter, str(tmp_path), str(each), str(ceiling), str(number)],
@@ -261,6 +297,14 @@ class RecordsMachine(RuleBasedStateMachine):
             self.directory.cleanup()
 
 
+class AwsRecordsMachine(RecordsMachine):
+    adapter = "aws"
+
+
+TestAwsRecordsMachine = pytest.mark.slow(AwsRecordsMachine.TestCase)
+TestAwsRecordsMachine.settings = settings(
+    max_examples=10, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+)
 TestRecordsMachine = RecordsMachine.TestCase
 TestRecordsMachine.settings = settings(
     max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)

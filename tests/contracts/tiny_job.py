@@ -52,6 +52,7 @@ def main() -> None:
                 leave(value)
         elif verb == "result":
             (output / value).mkdir(exist_ok=True)
+            (output / value / "config.json").write_text("{}")
         elif verb == "exit":
             leave(value)
     partial = output / "manifest.partial"

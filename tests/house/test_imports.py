@@ -15,10 +15,12 @@ SOURCE = Path(__file__).parents[2] / "src" / "genai_stack"
 LEAVES = {
     "errors",
     "config",
+    "json_lines",
     "toml_lines",
     "machines",
     "names",
     "ports",
+    "registry",
     "settings",
     "sources",
     "builtin",

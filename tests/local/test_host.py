@@ -20,8 +20,8 @@ from genai_stack.errors import EngineFailed, NotDeployedError
 from genai_stack.local.home import Home
 from genai_stack.local.host import LoopbackHost
 from genai_stack.local.records import SqliteRecords
-from genai_stack.local.registry import RecordedModels
 from genai_stack.ports import ModelVersion
+from genai_stack.registry import RecordedModels
 
 CHAT = "/v1/chat/completions"
 TUNED = "ft:builtin:a/b:1"
@@ -42,7 +42,7 @@ from pathlib import Path
 from genai_stack.local.home import Home
 from genai_stack.local.host import LoopbackHost
 from genai_stack.local.records import SqliteRecords
-from genai_stack.local.registry import RecordedModels
+from genai_stack.registry import RecordedModels
 async def main():
     home = Home(Path(sys.argv[1]))
     host = LoopbackHost(home, RecordedModels(SqliteRecords(home.records)), program="fake_hosting")

@@ -20,8 +20,8 @@ from genai_stack.local.jobs import JobFolder
 from genai_stack.local.locks import held
 from genai_stack.local.queue import ProcessJobs
 from genai_stack.local.records import SqliteRecords
-from genai_stack.local.registry import RecordedModels
 from genai_stack.ports import FINAL_STATES, Job, JobRequest, ModelVersion
+from genai_stack.registry import RecordedModels
 
 PROGRAMS = {"tiny": "tiny_job"}
 SUBMITTER = """

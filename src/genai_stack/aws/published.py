@@ -2,29 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from .. import names
 from ..errors import GenAIStackError, NotDeployedError
+from . import session
+from .faults import code_of, unreachable
+
+T = TypeVar("T")
+
+
+class Published(dict[str, str]):
+    """A layer's parameters by what they tell. One that isn't there raises NotDeployedError."""
+
+    def __init__(self, stage: str, layer: names.Layer) -> None:
+        super().__init__()
+        self._stage, self._layer = stage, layer
+
+    def __missing__(self, what: str) -> str:
+        raise _absent(names.parameter(self._stage, self._layer, what), self._layer)
 
 
 def read(stage: str, layer: names.Layer, what: str) -> str:
     """The value of one parameter, decrypted. Raises NotDeployedError, which names the stack to deploy, and
     GenAIStackError when the account can't be asked."""
-    try:
-        import boto3
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError as error:
-        raise GenAIStackError(
-            "reading a deployed stack needs boto3; run: pip install 'genai-stack[aws]'"
-        ) from error
     name = names.parameter(stage, layer, what)
+    reply = _asked(name, layer, lambda ssm: ssm.get_parameter(Name=name, WithDecryption=True))
+    return str(reply["Parameter"]["Value"])
+
+
+def read_all(stage: str, layer: names.Layer) -> Published:
+    """Everything a layer published, in one go; raises as `read` does, also for what isn't among it when it is asked."""
+    path = names.parameter(stage, layer, "")
+    found = Published(stage, layer)
+
+    def pages(ssm: Any) -> list[Any]:
+        return list(ssm.get_paginator("get_parameters_by_path").paginate(Path=path, WithDecryption=True))
+
+    for page in _asked(path, layer, pages):
+        for parameter in page["Parameters"]:
+            found[parameter["Name"].removeprefix(path)] = parameter["Value"]
+    return found
+
+
+def _asked(name: str, layer: names.Layer, question: Callable[[Any], T]) -> T:
+    ssm = session.client("ssm")
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
-        reply = boto3.client("ssm").get_parameter(Name=name, WithDecryption=True)
+        return question(ssm)
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ParameterNotFound":
-            raise NotDeployedError(
-                f"nothing is published under {name}; run: cdk deploy {names.cloudformation_stack(layer)}"
-            ) from None
+        if code_of(error) == "ParameterNotFound":
+            raise _absent(name, layer) from None
         raise GenAIStackError(f"can't read {name}: {error}") from error
     except BotoCoreError as error:
-        raise GenAIStackError(f"can't read {name}: {error}; check the AWS region and credentials") from error
-    return str(reply["Parameter"]["Value"])
+        raise unreachable(f"can't read {name}", error) from error
+    finally:
+        ssm.close()
+
+
+def _absent(name: str, layer: names.Layer) -> NotDeployedError:
+    return NotDeployedError(
+        f"nothing is published under {name}; run: cdk deploy {names.cloudformation_stack(layer)}"
+    )

@@ -9,21 +9,22 @@ from typing import Any
 import click
 
 from . import show
-from .options import home_option, json_option, services
+from .options import home_option, json_option, services, stage_option
 
 
 @click.group()
 def jobs() -> None:
-    """Training jobs of this home directory."""
+    """Jobs of this home directory, or of a deployed stage."""
 
 
 @jobs.command("list")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @home_option
+@stage_option
 @json_option
-def list_jobs(limit: int, home: Path, as_json: bool) -> None:
+def list_jobs(limit: int, home: Path, stage: str | None, as_json: bool) -> None:
     """List jobs, newest first."""
-    found = services(home).jobs.list(limit=limit)
+    found = services(home, stage).jobs.list(limit=limit)
     if as_json:
         show.document(found)
         return
@@ -38,10 +39,11 @@ def list_jobs(limit: int, home: Path, as_json: bool) -> None:
 @jobs.command("show")
 @click.argument("id")
 @home_option
+@stage_option
 @json_option
-def show_job(id: str, home: Path, as_json: bool) -> None:
+def show_job(id: str, home: Path, stage: str | None, as_json: bool) -> None:
     """Show one job and how far it is."""
-    queue = services(home).jobs
+    queue = services(home, stage).jobs
     job = queue.get(id)
     if as_json:
         show.document(job)
@@ -66,10 +68,11 @@ def show_job(id: str, home: Path, as_json: bool) -> None:
 @jobs.command("cancel")
 @click.argument("id")
 @home_option
+@stage_option
 @json_option
-def cancel_job(id: str, home: Path, as_json: bool) -> None:
+def cancel_job(id: str, home: Path, stage: str | None, as_json: bool) -> None:
     """Stop a job; nothing happens to one that has ended."""
-    job = services(home).jobs.cancel(id)
+    job = services(home, stage).jobs.cancel(id)
     if as_json:
         show.document(job)
     else:
@@ -78,22 +81,38 @@ def cancel_job(id: str, home: Path, as_json: bool) -> None:
 
 @jobs.command("logs")
 @click.argument("id")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
 @home_option
-def job_log(id: str, home: Path) -> None:
-    """Print what a job's program printed."""
-    click.echo(services(home).jobs.log(id), nl=False)
+@stage_option
+def job_log(id: str, follow: bool, home: Path, stage: str | None) -> None:
+    """Print what a job's program printed: on a stage, what its last attempt did."""
+    from ..ports import FINAL_STATES
+
+    queue = services(home, stage).jobs
+    pause, told, ended = _pause(stage), "", not follow
+    while True:
+        text = queue.log(id)
+        # A new attempt begins its log anew.
+        click.echo(text.removeprefix(told), nl=False)
+        told = text
+        if ended:
+            return
+        # The log comes after the state: it is read once more when the job has ended.
+        ended = queue.get(id).state in FINAL_STATES
+        time.sleep(pause)
 
 
 @jobs.command("events")
 @click.argument("id")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
 @home_option
+@stage_option
 @json_option
-def job_events(id: str, follow: bool, home: Path, as_json: bool) -> None:
+def job_events(id: str, follow: bool, home: Path, stage: str | None, as_json: bool) -> None:
     """Print what a job reported; with --json a JSON object per line, as they come."""
     from ..ports import FINAL_STATES
 
-    queue = services(home).jobs
+    queue = services(home, stage).jobs
     told = 0
     while True:
         ended = queue.get(id).state in FINAL_STATES
@@ -103,7 +122,14 @@ def job_events(id: str, follow: bool, home: Path, as_json: bool) -> None:
             _tell(event, as_json)
         if ended or not follow:
             return
-        time.sleep(0.2)
+        time.sleep(_pause(stage))
+
+
+def _pause(stage: str | None) -> float:
+    """Seconds between two looks at a job."""
+    from ..client.places import Stage, ThisMachine
+
+    return Stage.poll if stage else ThisMachine.poll
 
 
 def _tell(event: dict[str, Any], as_json: bool) -> None:

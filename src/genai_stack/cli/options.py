@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,14 +27,32 @@ def home_option(function: F) -> F:
     )(function)
 
 
+def stage_option(function: F) -> F:
+    """`stage`: the name of a deployed stage, None for this machine."""
+    return click.option(
+        "--stage", callback=_stage, help="Work on this stage in the AWS account, and not on this machine."
+    )(function)
+
+
+def _stage(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value):
+        raise click.BadParameter("a stage's name has letters, digits, '.', '_' and '-'")
+    return value
+
+
 def json_option(function: F) -> F:
     """`as_json`: whether a machine reads along."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(function)
 
 
-def services(home: Path) -> Services:
-    """The local ports of `home`, configured by ./stack.toml where there is one."""
+def services(home: Path, stage: str | None = None) -> Services:
+    """The ports of `stage`, else the local ones of `home`, configured by ./stack.toml where there is one."""
     from .. import wiring
     from ..config import find_config, load_config
 
+    if stage is not None:
+        given = click.get_current_context().get_parameter_source("home")
+        if given is not None and given.name != "DEFAULT":
+            raise click.UsageError("--home is on this machine, and --stage isn't; give one of them")
+        return wiring.aws_services(stage)
     return wiring.local_services(home, load_config(find_config()))

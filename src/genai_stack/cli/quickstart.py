@@ -57,6 +57,7 @@ def _run(home: Path, report: Report) -> Outcome:
     from .. import wiring
     from ..client import GenAIStack
     from ..client.loop import LoopThread
+    from ..client.places import ThisMachine
     from ..client.training import Training
     from .report import Outcome
 
@@ -65,7 +66,7 @@ def _run(home: Path, report: Report) -> Outcome:
     seconds: dict[str, float] = {}
     try:
         with _timed(seconds, "training"), report.bottom(RECIPE):
-            job = Training(services, home / "data").run(RECIPE)
+            job = Training(services, ThisMachine(home / "data")).run(RECIPE)
             _finished(job, report)
         tuned = str(job.model)
         with _timed(seconds, "hosting"), report.middle(BASE, tuned):

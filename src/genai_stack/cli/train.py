@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import show
-from .options import home_option, json_option, services
+from .options import home_option, json_option, services, stage_option
 
 if TYPE_CHECKING:
     from ..client.jobs import TrainingJob
@@ -31,45 +31,59 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 @click.option("--lora-rank", type=click.IntRange(1))
 @click.option("--seed", type=click.IntRange(0))
 @click.option("--detach", is_flag=True, help="Print the job's id and leave it to itself.")
+@click.option(
+    "--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines that share the job."
+)
 @home_option
+@stage_option
 @json_option
-def train(file: Path, detach: bool, home: Path, as_json: bool, **options: Any) -> None:
+def train(
+    file: Path, detach: bool, nodes: int, home: Path, stage: str | None, as_json: bool, **options: Any
+) -> None:
     """Train on FILE: a JSONL file of chats to tune a model on, or a training spec in TOML or JSON.
 
     A spec says everything itself, so it takes no other option; its result lands in the job's own directory. Ctrl-C
     leaves the job running: `genai-stack jobs` follows and cancels it. The same request again picks up the same job.
+
+    With --stage the job runs on AWS Batch, and FILE is uploaded for it; --nodes takes several machines there.
     """
+    from ..client import places
     from ..client.training import Training
 
-    training = Training(services(home), home / "data")
+    ports = services(home, stage)
+    place = places.of_stage(stage, ports.objects) if stage else places.ThisMachine(home / "data")
+    training = Training(ports, place)
     if file.suffix in (".toml", ".json"):
         given = [n for n in options if _told(n)]
         if given:
             raise click.UsageError(
                 f"--{given[0].replace('_', '-')} can't be used with a spec; write it into {file}"
             )
-        job = training.run(file)
+        job = training.run(file, nodes=nodes)
     else:
         base, suffix, validation = options.pop("base"), options.pop("suffix"), options.pop("validation")
-        job = training.fine_tune(file, base, suffix=suffix, validation=validation, **options)
+        job = training.fine_tune(file, base, suffix=suffix, validation=validation, nodes=nodes, **options)
     if not detach:
-        _follow(job, quiet=as_json)
+        _follow(job, place.option, quiet=as_json)
     if as_json:
         show.document(job.refresh())
     elif detach:
         click.echo(job.id)
+    elif stage:
+        click.echo(f"{job.model} is ready in stage {stage}; its files: {job.refresh().output}")
     else:
         click.echo(f"{job.model} is ready; try: genai-stack chat --model {job.model} 'a question'")
 
 
-def _follow(job: TrainingJob, *, quiet: bool) -> None:
+def _follow(job: TrainingJob, option: str, *, quiet: bool) -> None:
     if not quiet:
         click.echo(f"job {job.id}", err=True)
     try:
         job.wait(progress=not quiet)
     except KeyboardInterrupt:
         raise click.ClickException(
-            f"left {job.id} running; see: genai-stack jobs show {job.id}, or: genai-stack jobs cancel {job.id}"
+            f"left {job.id} running; see: genai-stack jobs show {job.id}{option}, "
+            f"or: genai-stack jobs cancel {job.id}{option}"
         ) from None
 
 

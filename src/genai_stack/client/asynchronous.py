@@ -42,7 +42,7 @@ class AsyncGenAIStack:
     @cached_property
     def training(self) -> AsyncTraining:
         """The bottom: jobs that make models."""
-        return AsyncTraining(Training(self._services, self._connection.data))
+        return AsyncTraining(Training(self._services, self._connection.place(self._services)))
 
     @cached_property
     def hosting(self) -> AsyncHosting:

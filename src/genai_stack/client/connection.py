@@ -7,20 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import settings
-from ..errors import GenAIStackError
+from ..errors import NotDeployedError
 from ..ports import Services
+from . import places
 from .endpoint import Endpoint, named, running
+from .places import Place, ThisMachine
 
 
 @dataclass(frozen=True)
 class Connection:
-    """`services` makes the ports when a layer first needs them; `stop` ends what was started for this connection."""
+    """`services` makes the ports when a layer first needs them, `place` says where the jobs of these services run;
+    `stop` ends what was started for this connection. Where only the layers below the API are deployed, `api` is the
+    error that says so."""
 
-    endpoint: Endpoint
+    api: Endpoint | NotDeployedError
     services: Callable[[], Services]
-    data: Path | None
-    """Where training data is kept for jobs to read; None where jobs can't read a directory of ours."""
+    place: Callable[[Services], Place]
     stop: Callable[[], None]
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Raises NotDeployedError."""
+        if isinstance(self.api, NotDeployedError):
+            raise self.api
+        return self.api
 
 
 def local(home: str | Path | None = None, config: str | Path | None = None) -> Connection:
@@ -46,22 +56,29 @@ def local(home: str | Path | None = None, config: str | Path | None = None) -> C
 
         return wiring.local_services(path, stack_config)
 
-    return Connection(endpoint, services, path / "data", stop)
+    return Connection(endpoint, services, lambda _: ThisMachine(path / "data"), stop)
 
 
 def deployed(stage: str) -> Connection:
     """See GenAIStack.deployed."""
+    from .. import wiring
     from ..aws import published
 
-    key = settings.api_key() or published.read(stage, "service", "api-key")
-    url = settings.base_url() or published.read(stage, "service", "api-url")
-
-    def services() -> Services:
-        raise GenAIStackError(
-            f"the stage {stage!r} is reached through its API only; use .service, or a local stack for this"
-        )
-
-    return Connection(Endpoint(url.rstrip("/"), key), services, None, _nothing)
+    api: Endpoint | NotDeployedError
+    try:
+        key = settings.api_key() or published.read(stage, "service", "api-key")
+        url = settings.base_url() or published.read(stage, "service", "api-url")
+        api = Endpoint(url.rstrip("/"), key)
+    except NotDeployedError as error:
+        if not published.read_all(stage, "training"):
+            raise
+        api = error
+    return Connection(
+        api,
+        lambda: wiring.aws_services(stage),
+        lambda services: places.of_stage(stage, services.objects),
+        _nothing,
+    )
 
 
 def _nothing() -> None:

@@ -19,12 +19,13 @@ Data = str | Path | Iterable[Mapping[str, Any]]
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """`path` is named after `sha256`, so what is under it never changes: a file after the SHA-256 of its content, a
-    directory after that of its files' digests, one a line in name order."""
+    """`path` (or an s3:// address) is named after `sha256`, so what is under it never changes: a file after the SHA-256
+    of its content, a directory after that of its files' digests, one a line in name order. `examples` is None where
+    nobody has counted them."""
 
-    path: Path
+    path: Path | str
     sha256: str
-    examples: int
+    examples: int | None
 
 
 def keep(data: Data, directory: Path, method: str | None = None) -> Kept:

@@ -16,8 +16,10 @@ POLL_SECONDS = 0.2
 class TrainingJob:
     """A handle; the job itself lives in the queue and goes on without this object, or this program."""
 
-    def __init__(self, queue: JobQueue, job: Job) -> None:
+    def __init__(self, queue: JobQueue, job: Job, *, poll: float = POLL_SECONDS, option: str = "") -> None:
+        """`poll` is the pause in seconds between two looks at it, `option` what the command line needs to find it."""
         self._queue, self._job = queue, job
+        self.poll, self._option = poll, option
 
     @property
     def id(self) -> str:
@@ -67,14 +69,14 @@ class TrainingJob:
         with Follower(self, show=progress) as follower:
             while not follower.step():
                 _check(deadline, self.id)
-                time.sleep(POLL_SECONDS)
+                time.sleep(self.poll)
         return self._succeeded()
 
     def _succeeded(self) -> Self:
         job = self.refresh()
         if job.state != "succeeded":
             why = f": {job.error}" if job.error else ""
-            raise JobFailed(f"job {job.id} {job.state}{why}; see: genai-stack jobs logs {job.id}")
+            raise JobFailed(f"job {job.id} {job.state}{why}; see: genai-stack jobs logs {job.id}{self._option}")
         return self
 
 
@@ -114,7 +116,7 @@ class AsyncTrainingJob:
         with Follower(self._over, show=progress) as follower:
             while not await asyncio.to_thread(follower.step):
                 _check(deadline, self.id)
-                await asyncio.sleep(POLL_SECONDS)
+                await asyncio.sleep(self._over.poll)
         return self._over._succeeded().refresh()
 
 

@@ -27,6 +27,7 @@ def fine_tune(
     validation: Kept | None,
     options: Mapping[str, Any],
     attempt: int,
+    nodes: int = 1,
 ) -> JobRequest:
     """The job that tunes the model `base`. `options` are the training program's hyperparameters, `seed`, `threads` and
     `method` ("lora" unless told). Raises InvalidSpec, and NotFound for an unknown base."""
@@ -39,7 +40,7 @@ def fine_tune(
     about = {key: options[key] for key in ABOUT_THE_RUN if options.get(key) is not None}
     tuned = {key: value for key, value in options.items() if key not in ABOUT_THE_RUN and value is not None}
     spec = {"method": "lora", **about, "name": suffix, "base": version.source, "hyperparameters": tuned}
-    return _request(spec, train, validation, attempt, base)
+    return _request(spec, train, validation, attempt, base, nodes)
 
 
 def run(
@@ -48,19 +49,25 @@ def run(
     train: Kept,
     validation: Kept | None,
     attempt: int,
+    nodes: int = 1,
 ) -> JobRequest:
     """The job that runs a whole spec. What it makes goes by `ft:<base>:<name>:<id>` when it tunes a base, and by the
     spec's name otherwise; the registry gets an entry for a base it doesn't know."""
     source = str(spec.get("base", "builtin"))
     if source == "scratch":
-        return _request(spec, train, validation, attempt, None)
+        return _request(spec, train, validation, attempt, None, nodes)
     whole = (v for v in registry.list() if v.source == source and v.base is None and v.task == "chat")
     known = next(whole, None) or registry.register(ModelVersion(derived_name(source), source))
-    return _request(spec, train, validation, attempt, known.name)
+    return _request(spec, train, validation, attempt, known.name, nodes)
 
 
 def _request(
-    spec: Mapping[str, Any], train: Kept, validation: Kept | None, attempt: int, base: str | None
+    spec: Mapping[str, Any],
+    train: Kept,
+    validation: Kept | None,
+    attempt: int,
+    base: str | None,
+    nodes: int,
 ) -> JobRequest:
     from ..training.spec import parse
 
@@ -73,8 +80,9 @@ def _request(
     content = {k: v for k, v in plain.items() if k != "data"}
     content |= {"train": train.sha256, "validation": validation and validation.sha256}
     content |= {"loss": parsed.data.loss, "attempt": attempt, "for": base}
+    content |= {"nodes": nodes} if nodes != 1 else {}
     digest = hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
     id = f"ftjob-{digest[:12]}"
     name = names.fine_tuned(base, parsed.name, id) if base else parsed.name
     adapts = base if parsed.method == "lora" else None
-    return JobRequest(id, "train", plain, ModelVersion(name, "", base=adapts, job=id))
+    return JobRequest(id, "train", plain, ModelVersion(name, "", base=adapts, job=id), nodes)

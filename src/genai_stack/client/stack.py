@@ -34,8 +34,8 @@ class GenAIStack:
 
     @classmethod
     def deployed(cls, stage: str) -> Self:
-        """The stack of `stage` in the account at hand, through its API. Raises NotDeployedError, which names the
-        stack to deploy."""
+        """The stack of `stage` in the account at hand: its API, and jobs on its AWS Batch. Raises NotDeployedError,
+        which names the stack to deploy, now or when a layer is used that isn't there."""
         return cls(connection.deployed(stage))
 
     @property
@@ -46,7 +46,7 @@ class GenAIStack:
     @cached_property
     def training(self) -> Training:
         """The bottom: jobs that make models."""
-        return Training(self._services, self._connection.data)
+        return Training(self._services, self._connection.place(self._services))
 
     @cached_property
     def hosting(self) -> Hosting:

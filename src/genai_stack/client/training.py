@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import GenAIStackError, InvalidSpec, NotFound
-from ..ports import JobRequest, Services
-from ..sources import absolute
+from ..errors import InvalidSpec, NotFound
+from ..ports import Job, JobRequest, Services
 from . import plan
-from .examples import Data, keep
+from .examples import Data
 from .jobs import AsyncTrainingJob, TrainingJob
+from .places import Place
 
 
 class Training:
-    def __init__(self, services: Services, directory: Path | None) -> None:
-        """`directory` keeps the data that jobs read."""
-        self._services, self._directory = services, directory
+    def __init__(self, services: Services, place: Place) -> None:
+        """`place` is where the jobs of `services` run."""
+        self._services, self._place = services, place
 
     def fine_tune(
         self,
@@ -29,6 +29,7 @@ class Training:
         *,
         suffix: str | None = None,
         validation: Data | None = None,
+        nodes: int = 1,
         **options: Any,
     ) -> TrainingJob:
         """Tunes the model `base` on `data`: examples as mappings, or JSONL or Parquet in a file, a directory,
@@ -36,20 +37,20 @@ class Training:
 
         The result answers to `ft:<base>:<suffix>:<id>`; the suffix is the file's name unless given. `options` are the
         training program's hyperparameters (`epochs`, `learning_rate`, `batch_size`, `lora_rank` …), `seed`, `threads`
-        and `method` ("lora", or "full" for a whole model).
+        and `method` ("lora", or "full" for a whole model). `nodes` machines share the work, where there are several.
 
         The data is checked before anything is submitted (InvalidData lists the faulty lines), and kept. The same
         request again gives the same job, unless that one failed, was cancelled, or its model was deleted since.
         Raises InvalidData, InvalidSpec, NotFound.
         """
         method = options.get("method") or "lora"
-        train = keep(data, self._kept, method)
-        held = keep(validation, self._kept, method) if validation is not None else None
+        train = self._place.keep(data, method)
+        held = self._place.keep(validation, method) if validation is not None else None
         called = suffix or _suffix(data)
         registry = self._services.registry
-        return self._submit(lambda n: plan.fine_tune(registry, base, called, train, held, options, n))
+        return self._submit(lambda n: plan.fine_tune(registry, base, called, train, held, options, n, nodes))
 
-    def run(self, spec: str | Path | Mapping[str, Any]) -> TrainingJob:
+    def run(self, spec: str | Path | Mapping[str, Any], *, nodes: int = 1) -> TrainingJob:
         """Runs a whole training spec, a TOML or JSON file or its content. Paths in it are taken from the working
         directory; its `output` is the job's own directory instead. Raises InvalidSpec, InvalidData, NotFound."""
         import msgspec
@@ -58,31 +59,39 @@ class Training:
 
         parsed = load(Path(spec)) if isinstance(spec, str | Path) else parse(dict(spec))
         plain = msgspec.to_builtins(parsed)
-        plain["base"] = absolute(parsed.base)
-        train = keep(parsed.data.train, self._kept, parsed.method)
-        held = keep(parsed.data.validation, self._kept, parsed.method) if parsed.data.validation else None
-        return self._submit(lambda n: plan.run(self._services.registry, plain, train, held, n))
+        plain["base"] = self._place.source(parsed.base)
+        if parsed.architecture and parsed.architecture.tokenizer != "train":
+            plain["architecture"]["tokenizer"] = self._place.source(parsed.architecture.tokenizer)
+        train = self._place.keep(parsed.data.train, parsed.method)
+        held = self._place.keep(parsed.data.validation, parsed.method) if parsed.data.validation else None
+        return self._submit(lambda n: plan.run(self._services.registry, plain, train, held, n, nodes))
 
     def get(self, id: str) -> TrainingJob:
         """Raises NotFound."""
-        return TrainingJob(self._services.jobs, self._services.jobs.get(id))
+        return self._job(self._services.jobs.get(id))
 
     def list(self, *, limit: int = 100) -> builtins.list[TrainingJob]:
         """Newest first."""
-        return [TrainingJob(self._services.jobs, job) for job in self._services.jobs.list(limit=limit)]
+        return [self._job(job) for job in self._services.jobs.list(limit=limit)]
 
-    @property
-    def _kept(self) -> Path:
-        if self._directory is None:
-            raise GenAIStackError("jobs of this stack can't read data from here")
-        return self._directory
+    def job(self, id: str) -> TrainingJob:
+        """As `get`."""
+        return self.get(id)
+
+    def jobs(self, *, limit: int = 100) -> builtins.list[TrainingJob]:
+        """As `list`."""
+        return self.list(limit=limit)
+
+    def _job(self, job: Job) -> TrainingJob:
+        place = self._place
+        return TrainingJob(self._services.jobs, job, poll=place.poll, option=place.option)
 
     def _submit(self, request: Callable[[int], JobRequest]) -> TrainingJob:
         """Submits the first attempt that is new or still of use."""
         attempt = 0
         while self._spent((asked := request(attempt)).id):
             attempt += 1
-        return TrainingJob(self._services.jobs, self._services.jobs.submit(asked))
+        return self._job(self._services.jobs.submit(asked))
 
     def _spent(self, id: str) -> bool:
         try:
@@ -107,17 +116,18 @@ class AsyncTraining:
         *,
         suffix: str | None = None,
         validation: Data | None = None,
+        nodes: int = 1,
         **options: Any,
     ) -> AsyncTrainingJob:
         """See Training.fine_tune."""
         job = await asyncio.to_thread(
-            self._over.fine_tune, data, base, suffix=suffix, validation=validation, **options
+            self._over.fine_tune, data, base, suffix=suffix, validation=validation, nodes=nodes, **options
         )
         return AsyncTrainingJob(job)
 
-    async def run(self, spec: str | Path | Mapping[str, Any]) -> AsyncTrainingJob:
+    async def run(self, spec: str | Path | Mapping[str, Any], *, nodes: int = 1) -> AsyncTrainingJob:
         """See Training.run."""
-        return AsyncTrainingJob(await asyncio.to_thread(self._over.run, spec))
+        return AsyncTrainingJob(await asyncio.to_thread(self._over.run, spec, nodes=nodes))
 
     async def get(self, id: str) -> AsyncTrainingJob:
         """Raises NotFound."""
@@ -126,6 +136,14 @@ class AsyncTraining:
     async def list(self, *, limit: int = 100) -> builtins.list[AsyncTrainingJob]:
         """Newest first."""
         return [AsyncTrainingJob(job) for job in await asyncio.to_thread(lambda: self._over.list(limit=limit))]
+
+    async def job(self, id: str) -> AsyncTrainingJob:
+        """As `get`."""
+        return await self.get(id)
+
+    async def jobs(self, *, limit: int = 100) -> builtins.list[AsyncTrainingJob]:
+        """As `list`."""
+        return await self.list(limit=limit)
 
 
 def _suffix(data: Data) -> str:

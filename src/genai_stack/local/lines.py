@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from genai_stack import json_lines
 
 
 def read_lines(path: Path, after: int = 0) -> list[dict[str, Any]]:
@@ -15,16 +15,4 @@ def read_lines(path: Path, after: int = 0) -> list[dict[str, Any]]:
         data = path.read_bytes()
     except FileNotFoundError:
         return []
-    found: list[dict[str, Any]] = []
-    for line in data.splitlines(keepends=True):
-        if line.endswith(b"\n") and (value := _object(line)) is not None:
-            found.append(value)
-    return found[after:]
-
-
-def _object(line: bytes) -> dict[str, Any] | None:
-    try:
-        value = msgspec.json.decode(line)
-    except msgspec.DecodeError:
-        return None
-    return value if isinstance(value, dict) else None
+    return json_lines.parse(data, after)

@@ -54,6 +54,10 @@ class ProcessJobs:
         if request.kind not in self._programs:
             kinds = ", ".join(sorted(self._programs))
             raise RequestError(f"no job kind {request.kind!r}; there are: {kinds}", param="kind")
+        if request.nodes != 1:
+            raise RequestError(
+                f"this machine is one node, not {request.nodes}; submit to a deployed stage", param="nodes"
+            )
         job = self._table.insert(request).job
         self._start_runner()
         return job

@@ -20,6 +20,7 @@ import msgspec
 from genai_stack import settings
 from genai_stack.errors import GenAIStackError
 from genai_stack.ports import ModelRegistry
+from genai_stack.registry import RecordedModels
 
 from .files import write_whole
 from .home import Home
@@ -28,7 +29,6 @@ from .lines import read_lines
 from .locks import FileLock, acquire, held
 from .processes import terminate
 from .records import SqliteRecords
-from .registry import RecordedModels
 
 INTERRUPTED = 75
 """The exit code (EX_TEMPFAIL) with which a program asks to be run again."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from genai_stack.errors import ConditionFailed, Conflict, NotFound
-from genai_stack.ports import ModelVersion, RecordStore
+from .errors import ConditionFailed, Conflict, NotFound
+from .ports import ModelVersion, RecordStore
 
 COLLECTION = "models"
 DEFAULTS = (

@@ -1,0 +1,130 @@
+"""Jobs in the records: one record each in the collection "jobs", and a row per job in the order of submission."""
+
+from __future__ import annotations
+
+import builtins
+import re
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from genai_stack.errors import ConditionFailed, NotFound
+from genai_stack.ports import Job, JobRequest, JobState, ModelVersion, RecordStore
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""A job's id is its name in Batch, which begins with a letter or digit."""
+COLLECTION = "jobs"
+ORDER = "jobs-in-order"
+"""`<created in microseconds>-<id>`, written before the job's record: a row without its record is no job."""
+
+
+class JobEntry(msgspec.Struct, frozen=True):
+    """A job and what only its queue needs. `batch` is Batch's id once there is one; until `lease` (Unix seconds)
+    whoever holds it is submitting. `attempt` is when the last attempt that was seen began, `log` its stream."""
+
+    id: str
+    kind: str
+    spec: dict[str, object]
+    output: str
+    created: float
+    nodes: int = 1
+    state: JobState = "queued"
+    started: float | None = None
+    finished: float | None = None
+    error: str | None = None
+    model: str | None = None
+    on_success: ModelVersion | None = None
+    batch: str | None = None
+    lease: float = 0.0
+    attempt: float | None = None
+    log: str | None = None
+
+    @property
+    def job(self) -> Job:
+        return Job(
+            id=self.id,
+            kind=self.kind,
+            state=self.state,
+            created=self.created,
+            spec=self.spec,
+            output=self.output,
+            started=self.started,
+            finished=self.finished,
+            error=self.error,
+            model=self.model,
+        )
+
+
+class JobRecords:
+    def __init__(self, records: RecordStore) -> None:
+        self._records = records
+
+    def find(self, id: str) -> JobEntry | None:
+        record = self._records.get(COLLECTION, id) if ID.fullmatch(id) else None
+        return msgspec.convert(record.item, JobEntry) if record else None
+
+    def get(self, id: str) -> JobEntry:
+        """Raises NotFound."""
+        entry = self.find(id)
+        if entry is None:
+            raise NotFound(f"no job {id[:200]!r}; list the jobs to see what there is", param="job")
+        return entry
+
+    def create(self, request: JobRequest, output: str, lease: float) -> tuple[JobEntry, bool]:
+        """The job of that id, and whether it is new; a new one is the caller's to submit until `lease`."""
+        entry = JobEntry(
+            id=request.id,
+            kind=request.kind,
+            spec=request.spec,
+            output=output,
+            created=time.time(),
+            nodes=request.nodes,
+            on_success=request.on_success,
+            lease=lease,
+        )
+        self._records.put(ORDER, _row(entry), {"id": entry.id})
+        try:
+            self._records.put(COLLECTION, entry.id, msgspec.to_builtins(entry), if_version=0)
+            return entry, True
+        except ConditionFailed:
+            self._records.delete(ORDER, _row(entry))
+            return self.get(request.id), False
+
+    def change(self, id: str, to: Callable[[JobEntry], JobEntry]) -> JobEntry:
+        """The job after `to`, a function of what it was, applied to its newest record. Raises NotFound."""
+        while True:
+            record = self._records.get(COLLECTION, id)
+            if record is None:
+                return self.get(id)
+            before = msgspec.convert(record.item, JobEntry)
+            after = to(before)
+            if after == before:
+                return before
+            try:
+                self._records.put(COLLECTION, id, msgspec.to_builtins(after), if_version=record.version)
+                return after
+            except ConditionFailed:
+                continue
+
+    def list(self, after: str | None, limit: int) -> builtins.list[JobEntry]:
+        """Newest first, those older than the job `after`; none when there is no such job."""
+        row: str | None = None
+        if after is not None:
+            entry = self.find(after)
+            if entry is None:
+                return []
+            row = _row(entry)
+        found: builtins.list[JobEntry] = []
+        while len(found) < limit:
+            page = self._records.query(ORDER, after=row, limit=limit - len(found), descending=True)
+            if not page:
+                break
+            row = page[-1].id
+            entries = ((record.id, self.find(str(record.item["id"]))) for record in page)
+            found += (entry for row_id, entry in entries if entry is not None and _row(entry) == row_id)
+        return found
+
+
+def _row(entry: JobEntry) -> str:
+    return f"{int(entry.created * 1e6):020}-{entry.id}"

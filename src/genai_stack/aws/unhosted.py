@@ -1,0 +1,40 @@
+"""ModelHost of a stage whose models can be asked through its API only."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import NoReturn
+
+from genai_stack.errors import NotDeployedError
+from genai_stack.ports import Reply, ReplyStream
+
+
+class UnhostedModels:
+    """Refuses what takes a model, and says what to do instead; nothing is ever up."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+
+    async def invoke(self, model: str, route: str, body: bytes) -> Reply:
+        self._refuse(model)
+
+    def stream(self, model: str, route: str, body: bytes) -> AbstractAsyncContextManager[ReplyStream]:
+        self._refuse(model)
+
+    async def deploy(self, model: str) -> None:
+        self._refuse(model)
+
+    async def undeploy(self, model: str) -> None:
+        """Nothing is held."""
+
+    async def live(self) -> list[str]:
+        return []
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _refuse(self, model: str) -> NoReturn:
+        raise NotDeployedError(
+            f"the stage {self._stage!r} hosts no {model!r} of its own: its models are reached through its API only; "
+            "use .service, or a local stack for this"
+        )

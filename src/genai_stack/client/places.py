@@ -1,0 +1,98 @@
+"""Where jobs run, as far as the client must know: what they can read there, and how often to look after them."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+from .. import names
+from ..errors import InvalidSpec, ObjectNotFound
+from ..ports import ObjectStore
+from ..sources import absolute
+from .examples import Data, Kept, keep
+
+ANYWHERE = ("hf://", "s3://")
+BY_NAME = ("builtin", "minilm", "scratch")
+
+
+class Place(Protocol):
+    """`poll` is the pause in seconds between two looks at a job, `option` what the command line needs to find it."""
+
+    poll: float
+    option: str
+
+    def keep(self, data: Data, method: str | None = None) -> Kept:
+        """`data`, checked (for what `method` learns from), where jobs can read it and where it stays what it was."""
+
+    def source(self, given: str) -> str:
+        """A model source as a job here reads it. Raises InvalidSpec when it can't."""
+
+
+class ThisMachine:
+    """Jobs are processes of this machine; data is kept in `directory`."""
+
+    poll = 0.2
+    option = ""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def keep(self, data: Data, method: str | None = None) -> Kept:
+        return keep(data, self._directory, method)
+
+    def source(self, given: str) -> str:
+        return absolute(given)
+
+
+class Stage:
+    """Jobs run in an account; data goes to its artefact bucket, under the digest of its content."""
+
+    poll = 3.0
+
+    def __init__(self, stage: str, objects: ObjectStore, bucket: str) -> None:
+        self.option = f" --stage {stage}"
+        self._stage, self._objects, self._bucket = stage, objects, bucket
+
+    def keep(self, data: Data, method: str | None = None) -> Kept:
+        """What is named by `s3://` or `hf://` is taken as it is: the job reads and checks it."""
+        if isinstance(data, str) and data.startswith(ANYWHERE):
+            return Kept(data, hashlib.sha256(data.encode()).hexdigest(), None)
+        with tempfile.TemporaryDirectory(prefix="genai-stack-") as folder:
+            kept = keep(data, Path(folder), method)
+            path = Path(kept.path)
+            if path.is_dir():
+                for file in sorted(path.iterdir()):
+                    self._upload(file, names.data(kept.sha256, f"/{file.name}"))
+            else:
+                self._upload(path, names.data(kept.sha256, path.suffix))
+        return Kept(f"s3://{self._bucket}/{names.data(kept.sha256, path.suffix)}", kept.sha256, kept.examples)
+
+    def _upload(self, file: Path, key: str) -> None:
+        """Unless it is there already."""
+        with file.open("rb") as stream:
+            if not self._has(key, hashlib.file_digest(stream, "sha256").hexdigest()):
+                stream.seek(0)
+                self._objects.put(key, iter(lambda: stream.read(1 << 20), b""))
+
+    def source(self, given: str) -> str:
+        if given in BY_NAME or given.startswith(ANYWHERE):
+            return given
+        raise InvalidSpec(
+            f"base {given!r} is on this machine, where no job of stage {self._stage!r} can read it; copy it with: "
+            f"aws s3 cp --recursive {given} s3://{self._bucket}/models/NAME, and give that s3:// address"
+        )
+
+    def _has(self, key: str, sha256: str) -> bool:
+        try:
+            return self._objects.head(key).sha256 == sha256
+        except ObjectNotFound:
+            return False
+
+
+def of_stage(stage: str, objects: ObjectStore) -> Stage:
+    """Raises NotDeployedError, which names the stack to deploy."""
+    from ..aws import published
+
+    return Stage(stage, objects, published.read(stage, "training", "artefact-bucket"))

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from genai_stack import names
+from genai_stack.aws.jobs import Fleet
+from tests.aws.account import Account, account
+from tests.contracts.adapters import made_bucket, made_table
+
+TRUST = '{"Version": "2012-10-17", "Statement": []}'
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Account:
+    """The account on this machine; this process's credentials lead there."""
+    made = account()
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    made.seen.clear()
+    return made
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore's back-off without the waiting."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
+
+
+@pytest.fixture
+def fleet(aws: Account, tmp_path: Path) -> Fleet:
+    """A queue and a job definition of this test's own in moto."""
+    batch, iam = aws.client("batch"), aws.client("iam")
+    bucket = made_bucket(tmp_path)
+    name = bucket[-30:]
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    where = batch.create_compute_environment(
+        computeEnvironmentName=name, type="UNMANAGED", state="ENABLED", serviceRole=role
+    )["computeEnvironmentArn"]
+    batch.create_job_queue(
+        jobQueueName=name,
+        state="ENABLED",
+        priority=1,
+        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": where}],
+    )
+    batch.register_job_definition(
+        jobDefinitionName=name,
+        type="container",
+        containerProperties={
+            "image": "busybox",
+            "command": ["run", "Ref::spec"],
+            "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}],
+        },
+    )
+    return Fleet(bucket, name, "none", {"train": name, "evaluate": "never-registered"}, {}, "/never-made")
+
+
+@pytest.fixture
+def stage(aws: Account, fleet: Fleet, tmp_path: Path) -> str:
+    """The name of a stage whose training stack is deployed, as far as moto goes: what it published leads to things."""
+    name, ssm = fleet.bucket[-12:], aws.client("ssm")
+    published = {
+        "artefact-bucket": fleet.bucket,
+        "records-table": made_table(tmp_path),
+        "spot-queue": fleet.spot_queue,
+        "multi-node-queue": fleet.multi_node_queue,
+        "train-definition": fleet.definitions["train"],
+        "train-multi-node-definition": "multi",
+        "evaluate-definition": "evaluate",
+        "batch-definition": "batch",
+        "log-group": fleet.log_group,
+        "training-role": "arn:aws:iam::123456789012:role/x",
+        "image": "image",
+    }
+    for what, value in published.items():
+        ssm.put_parameter(Name=names.parameter(name, "training", what), Value=value, Type="String")
+    return name
