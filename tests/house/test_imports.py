@@ -45,6 +45,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "service": (LEAVES, {"msgspec", "aiohttp", *SERVING}),
     "hosting": (LEAVES, {"msgspec", "aiohttp", *SERVING, *ENGINE}),
     "training": (LEAVES, {"msgspec", *TRAINERS}),
+    "bulk": (LEAVES | {"wiring"}, {"msgspec"}),
     "aws": (LEAVES, {"msgspec", "boto3", "botocore", "sagemaker"}),
     "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl"}),
     "wiring": (LEAVES | {"aws", "local"}, {"msgspec"}),
@@ -54,6 +55,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
 }
 LAZY = {
+    "bulk": {"wiring"},
     "wiring": {"aws", "local"},
     "client": {"wiring", "aws.published", "training.spec", "training.examples", "openai", "rich"},
 }
