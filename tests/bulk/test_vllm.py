@@ -122,7 +122,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     line = command(tuned, "vllm", asked, answers)
     assert line[line.index("--max-lora-rank") + 1] == "32"
     assert line[line.index("--lora-modules") + 1] == f"ft:q:x:1={adapter}"
-    assert line[line.index("--served-model-name") + 1] == "base-of-ft:q:x:1"
+    assert line[line.index("--served-model-name") + 1] == "base"
 
 
 def _text(path: Path) -> str:

@@ -45,19 +45,28 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "service": (LEAVES, {"msgspec", "aiohttp", *SERVING}),
     "hosting": (LEAVES, {"msgspec", "aiohttp", *SERVING, *ENGINE}),
     "training": (LEAVES, {"msgspec", *TRAINERS}),
-    "bulk": (LEAVES | {"wiring"}, {"msgspec"}),
+    "bulk": (LEAVES | {"wiring", "client.endpoint", "client.child"}, {"msgspec", "lm_eval", "torch"}),
     "aws": (LEAVES, {"msgspec", "boto3", "botocore", "sagemaker"}),
     "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl"}),
     "wiring": (LEAVES | {"aws", "local"}, {"msgspec"}),
     "client": (
-        LEAVES | {"wiring", "aws.published", "training.spec", "training.examples"},
+        LEAVES | {"wiring", "aws.published", "training.spec", "training.examples", "bulk.specs", "bulk.intake"},
         {"msgspec", "openai", "rich"},
     ),
 }
 LAZY = {
-    "bulk": {"wiring"},
+    "bulk": {"wiring", "client.endpoint", "client.child", "lm_eval", "torch"},
     "wiring": {"aws", "local"},
-    "client": {"wiring", "aws.published", "training.spec", "training.examples", "openai", "rich"},
+    "client": {
+        "wiring",
+        "aws.published",
+        "training.spec",
+        "training.examples",
+        "bulk.specs",
+        "bulk.intake",
+        "openai",
+        "rich",
+    },
 }
 """What a room may import inside a function only."""
 

@@ -31,7 +31,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What a registry must know for `name` to answer."""
         if self.adapter is None:
             return (ModelVersion(self.name, self.source),)
-        base = f"base-of-{self.name}"
+        base = "base" if self.name != "base" else "base-model"
         return ModelVersion(base, self.source), ModelVersion(self.name, self.adapter, base=base)
 
 
@@ -75,7 +75,7 @@ class EvaluationSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_size: Positive = 16
     """Sequences at a time on the weights."""
     precision: Literal["int8", "f32"] = "int8"
-    """What a stack started for this computes in; the weights are always computed in their own precision."""
+    """What a stack started for this computes in; the weights are float32 on a CPU, and as they were saved on a GPU."""
     threads: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
     """Threads to compute on; 0 lets the engine decide."""
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 1234

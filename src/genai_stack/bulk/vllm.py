@@ -61,7 +61,7 @@ def command(spec: BatchSpec, program: str, asked: Path, answers: Path) -> list[s
     if model.adapter is None:
         return [*line, "--served-model-name", model.name]
     rank = _rank(Path(model.adapter))
-    line += ["--served-model-name", f"base-of-{model.name}", "--enable-lora", "--max-lora-rank", str(rank)]
+    line += ["--served-model-name", model.versions()[0].name, "--enable-lora", "--max-lora-rank", str(rank)]
     return [*line, "--lora-modules", f"{model.name}={model.adapter}"]
 
 

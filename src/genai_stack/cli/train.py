@@ -53,7 +53,7 @@ def train(file: Path, detach: bool, home: Path, as_json: bool, **options: Any) -
         base, suffix, validation = options.pop("base"), options.pop("suffix"), options.pop("validation")
         job = training.fine_tune(file, base, suffix=suffix, validation=validation, **options)
     if not detach:
-        _follow(job, quiet=as_json)
+        follow(job, quiet=as_json)
     if as_json:
         show.document(job.refresh())
     elif detach:
@@ -62,7 +62,8 @@ def train(file: Path, detach: bool, home: Path, as_json: bool, **options: Any) -
         click.echo(f"{job.model} is ready; try: genai-stack chat --model {job.model} 'a question'")
 
 
-def _follow(job: TrainingJob, *, quiet: bool) -> None:
+def follow(job: TrainingJob, *, quiet: bool) -> None:
+    """Waits for the job, with a progress bar unless `quiet`; Ctrl-C leaves it running."""
     if not quiet:
         click.echo(f"job {job.id}", err=True)
     try:
