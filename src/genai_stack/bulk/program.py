@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TypeVar
 
@@ -46,8 +46,8 @@ def main(module: str, kind: type[S], work: Work[S], arguments: list[str] | None 
         except OSError as error:
             return _say(f"output: {error.filename or ''}: {error.strerror}; name another place", INVALID)
         code = _run(lambda: work(spec, place, log, stop), log)
-        log.close()
         try:
+            log.close()
             place.push()
         except (GenAIStackError, OSError) as error:
             return _say(f"output: can't be stored: {error}; run it again", FAILED)
@@ -71,7 +71,8 @@ def _run(work: Callable[[], None], log: RunLog) -> int:
 
 
 def _end(log: RunLog, type_: str, message: str, code: int, *, level: str = "error") -> int:
-    log.event(type_, message, level=level)
+    with suppress(OSError):  # a full disk may be what the message is about
+        log.event(type_, message, level=level)
     return _say(message, code)
 
 

@@ -16,8 +16,8 @@ PUSH_BEATS = 15
 
 
 class Pulse:
-    """Calls `beat` each second and once at the end, and pushes every 15 s. A push that fails is tried again by the
-    next; the program's own at its end is the one that counts."""
+    """Calls `beat` each second and once at the end, and pushes every 15 s. What fails is tried
+    again by the next; the program's own at its end are the ones that count."""
 
     def __init__(self, beat: Callable[[], None], place: Place) -> None:
         self._beat, self._place = beat, place
@@ -38,8 +38,8 @@ class Pulse:
     def _run(self) -> None:
         beats = 0
         while not self._ended.wait(BEAT_SECONDS):
-            self._beat()
             beats += 1
-            if beats % PUSH_BEATS == 0:
-                with suppress(GenAIStackError, OSError):
+            with suppress(GenAIStackError, OSError):
+                self._beat()
+                if beats % PUSH_BEATS == 0:
                     self._place.push()
