@@ -34,7 +34,7 @@ ABOUT = ("model", "tasks", "against", "limit", "num_fewshot", "seed")
 
 def run(spec: EvaluationSpec, place: Place, log: RunLog, stop: threading.Event) -> None:
     """Raises InvalidSpec or InvalidModel before anything is asked, GenAIStackError where lm-eval is missing."""
-    plain = msgspec.to_builtins(spec)
+    plain = msgspec.json.decode(msgspec.json.encode(spec))  # as a manifest says it, lists for tuples
     about = {key: plain[key] for key in ABOUT}
     if (place.path / MANIFEST).exists():
         if msgspec.json.decode((place.path / MANIFEST).read_bytes()).get("about") != about:
