@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .config import StackConfig
-from .ports import ModelVersion, ObjectStore, Services
+from .ports import ModelHost, ModelVersion, ObjectStore, Services
 
 
 def local_services(home: Path, config: StackConfig | None = None) -> Services:
@@ -64,6 +65,20 @@ def aws_services(stage: str) -> Services:
         registry=registry,
         models=UnhostedModels(stage),
     )
+
+
+def job_models(home: Path, versions: Sequence[ModelVersion], limits: Mapping[str, object]) -> ModelHost:
+    """A model host of one program's own: it serves `versions` and nothing else, from model servers that nobody joins
+    and that end with it. `limits` are the server's, as `[local]` names them. Call `close()` at the end."""
+    from .local.home import Home
+    from .local.host import LoopbackHost
+    from .local.records import SqliteRecords
+    from .registry import RecordedModels
+
+    place = Home(home)
+    registry = RecordedModels(SqliteRecords(place.records), versions)
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in limits.items()]
+    return LoopbackHost(place, registry, options=options)
 
 
 def object_store(uri: str) -> tuple[ObjectStore, str]:

@@ -14,7 +14,19 @@ from genai_stack import __version__, wiring
 from genai_stack.cli.run import run
 from genai_stack.local.home import Home
 
-VERBS = ("up", "train", "chat", "models", "keys", "jobs", "serve", "quickstart", "completion")
+VERBS = (
+    "up",
+    "train",
+    "evaluate",
+    "batch",
+    "chat",
+    "models",
+    "keys",
+    "jobs",
+    "serve",
+    "quickstart",
+    "completion",
+)
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -60,19 +60,30 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "service": (LEAVES, {"msgspec", "aiohttp", *SERVING}),
     "hosting": (LEAVES, {"msgspec", "aiohttp", *SERVING, *ENGINE}),
     "training": (LEAVES | {"wiring", "hosting.publish"}, {"msgspec", *TRAINERS}),
+    "bulk": (LEAVES | {"wiring", "client.endpoint", "client.child"}, {"msgspec", "lm_eval", "torch"}),
     "aws": (LEAVES, {"msgspec", "boto3", "botocore", "sagemaker"}),
     "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl"}),
     "wiring": (LEAVES | {"aws", "local"}, {"msgspec"}),
     "client": (
-        LEAVES | {"wiring", "aws.published", "training.spec", "training.data"},
+        LEAVES | {"wiring", "aws.published", "training.spec", "training.data", "bulk.specs", "bulk.intake"},
         {"msgspec", "openai", "rich"},
     ),
 }
 LAZY = {
     "training": {"wiring", "hosting.publish"},
     "sources": {"wiring"},
+    "bulk": {"wiring", "client.endpoint", "client.child", "lm_eval", "torch"},
     "wiring": {"aws", "local"},
-    "client": {"wiring", "aws.published", "training.spec", "training.data", "openai", "rich"},
+    "client": {
+        "wiring",
+        "aws.published",
+        "training.spec",
+        "training.data",
+        "bulk.specs",
+        "bulk.intake",
+        "openai",
+        "rich",
+    },
 }
 """What a room may import inside a function only."""
 

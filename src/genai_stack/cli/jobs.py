@@ -1,4 +1,4 @@
-"""`genai-stack jobs`: what trains, and what has trained."""
+"""`genai-stack jobs`: what runs on the bottom layer, and what has run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .options import home_option, json_option, services, stage_option
 
 @click.group()
 def jobs() -> None:
-    """Jobs of this home directory, or of a deployed stage."""
+    """Jobs of this home directory, or of a deployed stage: training, evaluations, batches."""
 
 
 @jobs.command("list")
@@ -29,10 +29,13 @@ def list_jobs(limit: int, home: Path, stage: str | None, as_json: bool) -> None:
         show.document(found)
         return
     lines = [
-        (job.id, job.state, show.moment(job.created) or "", job.model or job.error or "-") for job in found
+        (job.id, job.kind, job.state, show.moment(job.created) or "", job.model or job.error or "-")
+        for job in found
     ]
     show.rows(
-        ("id", "state", "created", "model or error"), lines, empty="no jobs; see: genai-stack train --help"
+        ("id", "kind", "state", "created", "model or error"),
+        lines,
+        empty="no jobs; see: genai-stack train --help",
     )
 
 
@@ -48,15 +51,20 @@ def show_job(id: str, home: Path, stage: str | None, as_json: bool) -> None:
     if as_json:
         show.document(job)
         return
-    last: dict[str, Any] = next((m for m in reversed(queue.metrics(id)) if "loss" in m), {})
+    metrics = queue.metrics(id)
+    last: dict[str, Any] = next((m for m in reversed(metrics) if "loss" in m), {})
+    counts: dict[str, Any] = next((m for m in reversed(metrics) if "completed" in m), {})
     show.fields(
         [
             ("id", job.id),
+            ("kind", job.kind),
             ("state", job.state),
             ("model", job.model),
             ("error", job.error),
             ("step", f"{last['step']} of {last['total_steps']}" if last else None),
             ("loss", f"{last['loss']:.4f}" if last else None),
+            ("answered", f"{counts['completed']} of {counts['total']}" if counts else None),
+            ("failed", counts.get("failed") or None),
             ("created", show.moment(job.created)),
             ("started", show.moment(job.started)),
             ("finished", show.moment(job.finished)),

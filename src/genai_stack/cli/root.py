@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from .. import __version__
+from .batch import batch
 from .chat import chat
 from .completion import completion
+from .evaluate import evaluate
 from .jobs import jobs
 from .keys import keys
 from .models import models
@@ -26,5 +28,5 @@ def root() -> None:
     """
 
 
-for command in (up, train, chat, models, keys, jobs, serve, quickstart, completion):
+for command in (up, train, evaluate, batch, chat, models, keys, jobs, serve, quickstart, completion):
     root.add_command(command)

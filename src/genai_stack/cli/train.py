@@ -64,7 +64,7 @@ def train(
         base, suffix, validation = options.pop("base"), options.pop("suffix"), options.pop("validation")
         job = training.fine_tune(file, base, suffix=suffix, validation=validation, nodes=nodes, **options)
     if not detach:
-        _follow(job, place.option, quiet=as_json)
+        follow(job, place.option, quiet=as_json)
     if as_json:
         show.document(job.refresh())
     elif detach:
@@ -75,7 +75,9 @@ def train(
         click.echo(f"{job.model} is ready; try: genai-stack chat --model {job.model} 'a question'")
 
 
-def _follow(job: TrainingJob, option: str, *, quiet: bool) -> None:
+def follow(job: TrainingJob, option: str = "", *, quiet: bool) -> None:
+    """Waits for the job, with a progress bar unless `quiet`; Ctrl-C leaves it running. `option` is what other verbs
+    need to find it."""
     if not quiet:
         click.echo(f"job {job.id}", err=True)
     try:

@@ -29,6 +29,9 @@ class Place(Protocol):
     def source(self, given: str) -> str:
         """A model source as a job here reads it. Raises InvalidSpec when it can't."""
 
+    def directory(self) -> Path:
+        """Where jobs that read local files find them. Raises InvalidSpec where none does."""
+
 
 class ThisMachine:
     """Jobs are processes of this machine; data is kept in `directory`."""
@@ -44,6 +47,9 @@ class ThisMachine:
 
     def source(self, given: str) -> str:
         return absolute(given)
+
+    def directory(self) -> Path:
+        return self._directory
 
 
 class Stage:
@@ -82,6 +88,12 @@ class Stage:
         raise InvalidSpec(
             f"base {given!r} is on this machine, where no job of stage {self._stage!r} can read it; copy it with: "
             f"aws s3 cp --recursive {given} s3://{self._bucket}/models/NAME, and give that s3:// address"
+        )
+
+    def directory(self) -> Path:
+        raise InvalidSpec(
+            f"batches and evaluations read files of this machine, and stage {self._stage!r} runs training jobs only; "
+            "run them on a local stack"
         )
 
     def _has(self, key: str, sha256: str) -> bool:

@@ -1,4 +1,4 @@
-"""A job's progress on stderr: a bar with step, loss and tokens per second."""
+"""A job's progress on stderr: a bar with step, loss and tokens per second, or with requests answered."""
 
 from __future__ import annotations
 
@@ -62,10 +62,17 @@ class Follower:
             last = losses[-1]
             told = f"loss {last['loss']:.3f}  {last.get('tokens_per_second', 0):,.0f} tokens/s"
             progress.update(self._task, completed=last["step"], total=last["total_steps"], told=told)
+        counts = [line for line in metrics if "completed" in line]
+        if counts:
+            last, failed = counts[-1], counts[-1].get("failed", 0)
+            told = f"{failed} failed" if failed else ""
+            progress.update(self._task, completed=last["completed"] + failed, total=last["total"], told=told)
 
 
-def _stage(job: Job, trains: bool) -> str:
-    return {"running": "training" if trains else "preparing"}.get(job.state, job.state)
+def _stage(job: Job, works: bool) -> str:
+    if job.state != "running":
+        return job.state
+    return {"train": "training"}.get(job.kind, "asking") if works else "preparing"
 
 
 def _bar() -> Progress:

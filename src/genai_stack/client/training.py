@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import builtins
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..errors import InvalidSpec, NotFound
 from ..ports import Job, JobRequest, Services
-from . import plan
+from . import bulk, plan
+from .bulk import AsyncBatchJob, AsyncEvaluationJob, BatchJob, EvaluationJob
 from .examples import Data
 from .jobs import AsyncTrainingJob, TrainingJob
 from .places import Place
@@ -66,8 +67,33 @@ class Training:
         held = self._place.keep(parsed.data.validation, parsed.method) if parsed.data.validation else None
         return self._submit(lambda n: plan.run(self._services.registry, plain, train, held, n, nodes))
 
+    def batch(self, model: str, requests: bulk.Requests, **options: Any) -> BatchJob:
+        """Runs `model` over a file in OpenAI's batch format (or its lines as mappings): one endpoint, and in each body
+        this model. `options` are the batch program's `max_in_flight`, `engine`, `threads` and `precision`.
+
+        The file is checked before anything is submitted (InvalidData lists the faulty lines), and kept. The same
+        request again gives the same job, unless that one failed or was cancelled. Raises InvalidData, InvalidSpec,
+        NotFound.
+        """
+        registry = self._services.registry
+        registry.get(model)
+        path, found = bulk.keep(requests, self._place.directory(), model)
+        return cast(BatchJob, self._submit(lambda n: bulk.plan_batch(registry, model, path, found, options, n)))
+
+    def evaluate(self, model: str, tasks: Sequence[str], **options: Any) -> EvaluationJob:
+        """Scores `model` on lm-eval's `tasks`. `options` are the evaluation program's `limit`, `num_fewshot`,
+        `task_dir`, `against` ("api" or "weights"), `batch_size`, `max_in_flight`, `threads`, `precision` and `seed`.
+        The same request again gives the same job, unless that one failed or was cancelled. Raises InvalidSpec,
+        NotFound."""
+        self._place.directory()
+        named = [tasks] if isinstance(tasks, str) else tasks
+        registry = self._services.registry
+        return cast(
+            EvaluationJob, self._submit(lambda n: bulk.plan_evaluation(registry, model, named, options, n))
+        )
+
     def get(self, id: str) -> TrainingJob:
-        """Raises NotFound."""
+        """The handle that suits the job's kind. Raises NotFound."""
         return self._job(self._services.jobs.get(id))
 
     def list(self, *, limit: int = 100) -> builtins.list[TrainingJob]:
@@ -84,7 +110,7 @@ class Training:
 
     def _job(self, job: Job) -> TrainingJob:
         place = self._place
-        return TrainingJob(self._services.jobs, job, poll=place.poll, option=place.option)
+        return bulk.handle(self._services.jobs, job, poll=place.poll, option=place.option)
 
     def _submit(self, request: Callable[[int], JobRequest]) -> TrainingJob:
         """Submits the first attempt that is new or still of use."""
@@ -129,13 +155,21 @@ class AsyncTraining:
         """See Training.run."""
         return AsyncTrainingJob(await asyncio.to_thread(self._over.run, spec, nodes=nodes))
 
+    async def batch(self, model: str, requests: bulk.Requests, **options: Any) -> AsyncBatchJob:
+        """See Training.batch."""
+        return AsyncBatchJob(await asyncio.to_thread(self._over.batch, model, requests, **options))
+
+    async def evaluate(self, model: str, tasks: Sequence[str], **options: Any) -> AsyncEvaluationJob:
+        """See Training.evaluate."""
+        return AsyncEvaluationJob(await asyncio.to_thread(self._over.evaluate, model, tasks, **options))
+
     async def get(self, id: str) -> AsyncTrainingJob:
-        """Raises NotFound."""
-        return AsyncTrainingJob(await asyncio.to_thread(self._over.get, id))
+        """See Training.get."""
+        return bulk.asynchronous(await asyncio.to_thread(self._over.get, id))
 
     async def list(self, *, limit: int = 100) -> builtins.list[AsyncTrainingJob]:
         """Newest first."""
-        return [AsyncTrainingJob(job) for job in await asyncio.to_thread(lambda: self._over.list(limit=limit))]
+        return [bulk.asynchronous(job) for job in await asyncio.to_thread(lambda: self._over.list(limit=limit))]
 
     async def job(self, id: str) -> AsyncTrainingJob:
         """As `get`."""

@@ -24,7 +24,11 @@ from .lines import read_lines
 from .locks import acquire, held
 from .processes import terminate
 
-PROGRAMS: Mapping[str, str] = {"train": "genai_stack.training"}
+PROGRAMS: Mapping[str, str] = {
+    "train": "genai_stack.training",
+    "evaluate": "genai_stack.bulk.evaluate",
+    "batch": "genai_stack.bulk.batch",
+}
 """Job kind → the module that runs it: `python -m MODULE spec.json`, the spec's `output` naming the directory to
 fill. It writes manifest.json last, and exits 0, 75 (interrupted: run me again) or otherwise (failed)."""
 RESTART_SECONDS = 1.0

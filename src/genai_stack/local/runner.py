@@ -111,7 +111,9 @@ class Runner:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=locks,
-                env=settings.child_environment(PYTHONUNBUFFERED="1", OMP_WAIT_POLICY="PASSIVE"),
+                env=settings.child_environment(
+                    PYTHONUNBUFFERED="1", OMP_WAIT_POLICY="PASSIVE", GENAI_STACK_HOME=str(self._home.path)
+                ),
             )
         self._program = program
         if self._stopping:

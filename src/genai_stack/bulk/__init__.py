@@ -1,0 +1,1 @@
+"""The bottom layer's other job programs: a model over a batch file, and a model's scores."""

@@ -1,0 +1,52 @@
+"""Which API an evaluation asks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from genai_stack import wiring
+from genai_stack.bulk.api import _prepared, api
+from genai_stack.bulk.places import Place
+from genai_stack.bulk.specs import EvaluationSpec, ModelSpec
+from genai_stack.config import load_config
+from genai_stack.errors import InvalidSpec
+from tests.live import Live
+
+SPEC = EvaluationSpec(ModelSpec("builtin", "builtin"), ("t",), "out")
+
+
+def test_a_stack_that_runs_and_serves_the_model_is_asked(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENAI_STACK_HOME", str(live.home))
+    place = Place(tmp_path / "out")
+    with api(SPEC, place) as endpoint:
+        assert (endpoint.base_url, endpoint.key) == (live.base_url, live.key)
+    assert not list(place.path.iterdir())
+
+
+def test_the_api_that_the_environment_names_has_to_serve_the_model(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENAI_STACK_BASE_URL", live.base_url)
+    monkeypatch.setenv("GENAI_STACK_API_KEY", live.key)
+    place = Place(tmp_path / "out")
+    with api(SPEC, place) as endpoint:
+        assert endpoint.base_url == live.base_url
+    unknown = EvaluationSpec(ModelSpec("nope", "builtin"), ("t",), "out")
+    with pytest.raises(InvalidSpec, match="doesn't serve 'nope'"), api(unknown, place):
+        pass
+
+
+def test_a_stack_started_for_it_knows_the_model_and_its_adapter(tmp_path: Path) -> None:
+    model = ModelSpec('ft:x:"é":1', str(tmp_path / 'a "quoted" \\ place'), "/adapter")
+    home, file = _prepared(
+        EvaluationSpec(model, ("t",), "out", precision="f32", threads=2), Place(tmp_path / "out")
+    )
+    config = load_config(file)
+    assert (config.local.precision, config.local.threads) == ("f32", 2)
+    assert [(m.name, m.source) for m in config.models] == [("base", model.source)]
+    adapter = wiring.local_services(home, config).registry.get(model.name)
+    assert (adapter.source, adapter.base) == ("/adapter", "base")
