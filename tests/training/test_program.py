@@ -43,9 +43,15 @@ def test_a_lora_run_leaves_an_adapter_its_story_and_the_manifest_last(
     told = manifest(output)
     assert (told["format"], told["name"], told["method"], told["kind"]) == (1, "run", "lora", "adapter")
     assert {entry["path"] for entry in told["files"]} == {
+        "adapter/README.md",
         "adapter/adapter_config.json",
         "adapter/adapter_model.safetensors",
+        "loss.png",
     }
+    card = (output / "adapter/README.md").read_text()
+    assert 'base_model: "tiny-base"' in card
+    assert "| steps | 2 |" in card
+    assert (output / "loss.png").read_bytes().startswith(b"\x89PNG")
     for entry in told["files"]:
         content = (output / entry["path"]).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (entry["bytes"], entry["sha256"])

@@ -30,7 +30,7 @@ ARCHITECTURE = {"hidden_size": 64, "heads": 2, "kv_heads": 1, "layers": 1}
         ({"hyperparameters": {"learning_rate": float("nan")}}, "hyperparameters.learning_rate"),
         ({"base": "scratch"}, "needs an [architecture]"),
         ({"architecture": ARCHITECTURE}, "only it takes one"),
-        ({"base": "scratch", "architecture": ARCHITECTURE}, "adapts a trained base"),
+        ({"base": "scratch", "architecture": ARCHITECTURE}, "starts from a trained base"),
         ({"base": "scratch", "method": "pretrain", "architecture": {"hidden_size": 65}}, "of architecture.heads"),
         ({"base": "scratch", "method": "pretrain", "architecture": {"kv_heads": 3}}, "of architecture.kv_heads"),
         ({"base": "scratch", "method": "full", "architecture": {"layers": 1, "start": "copying"}}, "takes two layers"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import runpy
-import signal
 import sys
 import uuid
 from typing import Any
@@ -64,18 +63,18 @@ def _together(spec: str, processes: int, nodes: settings.BatchNodes) -> int:
     try:
         run("-m", "genai_stack.training", spec)
     except ChildFailedError as error:
-        codes = {failure.exitcode for failure in error.failures.values()}
-        return (
-            INTERRUPTED if INTERRUPTED in codes or -signal.SIGTERM in codes else min(codes - {0}, key=_severity)
-        )
+        return _code(error)
     except SignalException:
         return INTERRUPTED
     return DONE
 
 
-def _severity(code: int) -> int:
-    """A program's own word before a signal's."""
-    return code if code > 0 else FAILED + 255
+def _code(error: Any) -> int:
+    """The word of the process that failed first; where that one was killed, what the others made of its loss."""
+    first: int = error.get_first_failure()[1].exitcode
+    if first > 0:
+        return first
+    return INTERRUPTED if any(f.exitcode == INTERRUPTED for f in error.failures.values()) else FAILED
 
 
 if __name__ == "__main__":

@@ -20,5 +20,6 @@ def finish(spec: TrainingSpec, trained: Trained, tokenizer: Any, place: Place) -
     (place.path / kind / CARD).write_text(model_card(spec, trained.result), encoding="utf-8")
     draw_curve(place.path / "metrics.jsonl", place.path / CURVE)
     more = export(spec, tokenizer, place.path)
-    board = [BOARD] if (place.path / BOARD).is_dir() else []
-    commit(place, spec, [kind, *more, CURVE, *board], trained.result)
+    for path in (place.path / BOARD).glob("*"):
+        place.put(f"{BOARD}/{path.name}")
+    commit(place, spec, [kind, *more, CURVE], trained.result)
