@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from genai_stack.training.batches import Collator
 from genai_stack.training.encode import IGNORED, Encoded, encode, pack
 from genai_stack.training.examples import Chat
-from genai_stack.training.loop import Collator
 from tests.training.conftest import CHATS
 
 

@@ -13,16 +13,16 @@ from .options import home_option, json_option, services, stage_option
 if TYPE_CHECKING:
     from ..client.jobs import TrainingJob
 
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
-
 
 @click.command()
-@click.argument("file", type=FILE)
+@click.argument("data")
 @click.option("--base", default="builtin", show_default=True, help="Name of the chat model to tune.")
 @click.option("--suffix", help="Goes into the new model's name.  [default: the file's name]")
-@click.option("--validation", type=FILE, help="Examples whose loss is measured and never learned from.")
+@click.option("--validation", help="Examples whose loss is measured and never learned from.")
 @click.option(
-    "--method", type=click.Choice(["lora", "full"]), help="An adapter, or a whole model.  [default: lora]"
+    "--method",
+    type=click.Choice(["lora", "qlora", "full", "dpo"]),
+    help="An adapter, one on a base in 4 bits, a whole model, or an adapter on preference pairs.  [default: lora]",
 )
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the data.")
 @click.option("--max-steps", type=click.IntRange(1), help="Stop after this many steps.")
@@ -38,14 +38,16 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 @stage_option
 @json_option
 def train(
-    file: Path, detach: bool, nodes: int, home: Path, stage: str | None, as_json: bool, **options: Any
+    data: str, detach: bool, nodes: int, home: Path, stage: str | None, as_json: bool, **options: Any
 ) -> None:
-    """Train on FILE: a JSONL file of chats to tune a model on, or a training spec in TOML or JSON.
+    """Train on DATA: examples to tune a model on, or a training spec (.toml, .json).
+
+    Examples are JSONL or Parquet: a file, a directory of them, s3://bucket/path or hf://datasets/org/name[@revision].
 
     A spec says everything itself, so it takes no other option; its result lands in the job's own directory. Ctrl-C
     leaves the job running: `genai-stack jobs` follows and cancels it. The same request again picks up the same job.
 
-    With --stage the job runs on AWS Batch, and FILE is uploaded for it; --nodes takes several machines there.
+    With --stage the job runs on AWS Batch, and DATA is uploaded for it; --nodes takes several machines there.
     """
     from ..client import places
     from ..client.training import Training
@@ -53,16 +55,16 @@ def train(
     ports = services(home, stage)
     place = places.of_stage(stage, ports.objects) if stage else places.ThisMachine(home / "data")
     training = Training(ports, place)
-    if file.suffix in (".toml", ".json"):
+    if Path(data).suffix in (".toml", ".json"):
         given = [n for n in options if _told(n)]
         if given:
             raise click.UsageError(
-                f"--{given[0].replace('_', '-')} can't be used with a spec; write it into {file}"
+                f"--{given[0].replace('_', '-')} can't be used with a spec; write it into {data}"
             )
-        job = training.run(file, nodes=nodes)
+        job = training.run(data, nodes=nodes)
     else:
         base, suffix, validation = options.pop("base"), options.pop("suffix"), options.pop("validation")
-        job = training.fine_tune(file, base, suffix=suffix, validation=validation, nodes=nodes, **options)
+        job = training.fine_tune(data, base, suffix=suffix, validation=validation, nodes=nodes, **options)
     if not detach:
         follow(job, place.option, quiet=as_json)
     if as_json:

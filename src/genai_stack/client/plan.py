@@ -84,5 +84,5 @@ def _request(
     digest = hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
     id = f"ftjob-{digest[:12]}"
     name = names.fine_tuned(base, parsed.name, id) if base else parsed.name
-    adapts = base if parsed.method == "lora" else None
+    adapts = base if parsed.adapter else None
     return JobRequest(id, "train", plain, ModelVersion(name, "", base=adapts, job=id), nodes)

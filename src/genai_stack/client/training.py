@@ -38,7 +38,7 @@ class Training:
 
         The result answers to `ft:<base>:<suffix>:<id>`; the suffix is the file's name unless given. `options` are the
         training program's hyperparameters (`epochs`, `learning_rate`, `batch_size`, `lora_rank` …), `seed`, `threads`
-        and `method` ("lora", or "full" for a whole model). `nodes` machines share the work, where there are several.
+        and `method` ("lora", "qlora", "full" or "dpo"). `nodes` machines share the work, where there are several.
 
         The data is checked before anything is submitted (InvalidData lists the faulty lines), and kept. The same
         request again gives the same job, unless that one failed, was cancelled, or its model was deleted since.
