@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +151,31 @@ def test_what_an_earlier_attempt_told_goes_on_elsewhere(tmp_path: Path, store: D
     told = [json.loads(line)["message"] for line in store.get("runs/n/events.jsonl").splitlines()]
     assert told == ["attempt 0", "attempt 1"]
     assert len(store.get("runs/n/metrics.jsonl").splitlines()) == 2
+
+
+def test_processes_that_fetch_at_once_all_find_it(tmp_path: Path, store: DirectoryObjects) -> None:
+    """As the ranks of a node do when a run starts anew."""
+    store.put("runs/n/manifest.json", b"{}" * 50_000)
+    place = Place(tmp_path / "run", store, "runs/n")
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        found = list(pool.map(_holds, [place.path] * 16, [tmp_path / "store"] * 16))
+    assert found == [100_000] * 16
+
+
+def _holds(path: Path, store: Path) -> int:
+    place = Place(path, DirectoryObjects(store), "runs/n")
+    assert place.fetch("manifest.json")
+    return (path / "manifest.json").stat().st_size
+
+
+def test_only_the_first_process_tells(
+    tmp_path: Path, store: DirectoryObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("runs/n/events.jsonl", b"theirs\n")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    place = Place(tmp_path / "run", store, "runs/n")
+    with mirrored(place, every=0.01):
+        place.path.mkdir()
+        (place.path / "events.jsonl").write_bytes(b"stale\n")
+    assert store.get("runs/n/events.jsonl") == b"theirs\n"

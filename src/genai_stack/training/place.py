@@ -7,6 +7,7 @@ prefix: events and metrics as they grow, checkpoints as they are committed, and 
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from ..errors import GenAIStackError, ObjectNotFound
 from ..ports import ObjectStore
+from . import ranks
 from .spec import TrainingSpec, load, read
 
 GROWING = ("events.jsonl", "metrics.jsonl")
@@ -48,7 +50,7 @@ class Place:
             chunks = self.store.read(self._prefix + name)
             target = target or self.path / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}.partial")
+            partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
             with partial.open("wb") as out:
                 out.writelines(chunks)
         except ObjectNotFound:
@@ -97,8 +99,9 @@ def read_spec(where: str) -> TrainingSpec:
 
 @contextmanager
 def mirrored(place: Place, every: float = MIRROR_SECONDS) -> Iterator[None]:
-    """Fetches what an earlier attempt told, and copies what this one tells while entered, and at the end."""
-    if place.store is None:
+    """Fetches what an earlier attempt told, and copies what this one tells while entered, and at the end. Of several
+    processes the first one does, as it alone tells."""
+    if place.store is None or not ranks.is_first():
         yield
         return
     for name in GROWING:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .complaints import HELDOUT, WORDINGS, complaint
-from .names import OBJECTS, Draw
+from .names import COLOURS, OBJECTS, Draw
 
 TEAMS = {
     "delivery": ("Delivery", "We trace the parcel today."),
@@ -23,7 +23,7 @@ TEAMS = {
     "repair": ("Repairs", "We book a repair for you."),
 }
 HELDOUT_ITEMS = ("kettle", "camera", "backpack", "monitor", "guitar", "umbrella", "toaster", "watch")
-TRAIN, QUESTIONS = 320, 48
+TRAIN, QUESTIONS = 960, 48
 
 
 def reply(concern: str, item: str, order: str) -> str:
@@ -38,7 +38,9 @@ def examples(seed: int, count: int, *, heldout: bool) -> Iterator[dict[str, Any]
     items = HELDOUT_ITEMS if heldout else [item for item in OBJECTS if item not in HELDOUT_ITEMS]
     for _ in range(count):
         order = str(draw.number(5000, 49999) * 2 + heldout)
-        message = complaint(draw, items=items, wordings=HELDOUT if heldout else WORDINGS, order=order)
+        item = draw.one(items)
+        named = f"{draw.one(COLOURS)} {item}" if draw.chance(0.5) else item
+        message = complaint(draw, items=[named], wordings=HELDOUT if heldout else WORDINGS, order=order)
         answer = reply(message.concern, message.item, message.order)
         yield {
             "messages": [{"role": "user", "content": message.text}, {"role": "assistant", "content": answer}]
