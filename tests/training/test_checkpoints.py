@@ -179,3 +179,33 @@ def test_only_the_first_process_tells(
         place.path.mkdir()
         (place.path / "events.jsonl").write_bytes(b"stale\n")
     assert store.get("runs/n/events.jsonl") == b"theirs\n"
+
+
+def test_a_damaged_one_takes_no_whole_one_s_place(open_in: Open, place: Place) -> None:
+    for step in (1, 15, 20):
+        open_in(place).commit(make(place, step), step)
+    for step in (15, 20):
+        (place.path / "checkpoints" / f"step-{step}" / "weights.safetensors").write_bytes(b"torn")
+        for name in place.names(f"checkpoints/step-{step}"):
+            place.forget(f"checkpoints/step-{step}/{name}")
+    checkpoints = open_in(place)
+    checkpoints.commit(make(place, 12), 12)
+    found = checkpoints.newest()
+    assert found is not None
+    assert found.step == 12
+
+
+def test_what_another_machine_left_is_retired_too(
+    open_in: Open, tmp_path: Path, store: DirectoryObjects
+) -> None:
+    for step, folder in enumerate(("one", "two", "three", "four"), 1):
+        place = Place(tmp_path / folder, store, "runs/n")
+        open_in(place).commit(make(place, step), step)
+    assert {name.partition("/")[0] for name in place.names("checkpoints")} == {"step-4"}
+
+
+def test_a_run_whose_prefix_was_emptied_starts_anew(tmp_path: Path, store: DirectoryObjects) -> None:
+    place = Place(tmp_path / "run", store, "runs/n")
+    (place.path / "checkpoints").mkdir(parents=True)
+    with mirrored(place):
+        assert list(place.path.iterdir()) == []

@@ -21,15 +21,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("spec", help="a TOML or JSON file, or the s3:// address of one")
     where = parser.parse_args(arguments).spec
     try:
-        spec = read_spec(where)
-        place = open_place(spec.output)
-        place.path.mkdir(parents=True, exist_ok=True)
-    except GenAIStackError as error:
+        with on_signal(stop_now):
+            spec = read_spec(where)
+            place = open_place(spec.output)
+            place.path.mkdir(parents=True, exist_ok=True)
+            with mirrored(place), RunLog(place.path, quiet=not ranks.is_first()) as log:
+                return _run(spec, place, log)
+    except InvalidSpec as error:
         return _say(error.message, INVALID)
+    except GenAIStackError as error:
+        return _say(error.message, FAILED)
+    except Interrupted as error:
+        return _say(str(error), INTERRUPTED)
     except OSError as error:
         return _say(f"output: {error.filename or ''}: {error.strerror}", INVALID)
-    with mirrored(place), RunLog(place.path, quiet=not ranks.is_first()) as log:
-        return _run(spec, place, log)
 
 
 def _run(spec: TrainingSpec, place: Place, log: RunLog) -> int:
@@ -38,10 +43,9 @@ def _run(spec: TrainingSpec, place: Place, log: RunLog) -> int:
         return _say(message, code)
 
     try:
-        with on_signal(stop_now):
-            from .run import run
+        from .run import run
 
-            run(spec, place, log)
+        run(spec, place, log)
     except (InvalidSpec, InvalidData, InvalidModel) as error:
         return ended("invalid", error.message, INVALID)
     except GenAIStackError as error:

@@ -32,7 +32,7 @@ def set_copying_heads(model: Any, seed: int) -> None:
         layer.self_attn.requires_grad_(False)
     shared = torch.ones(model.config.hidden_size)
     shared[0] = 0.0
-    model.model.embed_tokens.weight.register_hook(lambda gradient: gradient * shared)
+    model.model.embed_tokens.weight.register_hook(lambda gradient: gradient * shared.to(gradient.device))
 
 
 class _Copying:

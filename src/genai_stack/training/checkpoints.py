@@ -40,9 +40,14 @@ class Checkpoints:
     def __init__(self, spec: TrainingSpec, place: Place, log: RunLog) -> None:
         self._spec, self._place, self._log = spec, place, log
         self._here = place.path / FOLDER
+        self.latest: str | None = None
+        """The name of the checkpoint committed last, in this attempt."""
 
     def commit(self, made: Path, step: int, **told: Any) -> None:
-        """Makes what the trainer wrote to `made` the checkpoint of `step`, and drops all but the newest two."""
+        """Makes what the trainer wrote to `made` the checkpoint of `step`, and drops all but it and the one before. A
+        step that is committed already stays as it is."""
+        if self.latest == f"step-{step}":
+            return
         made.mkdir(parents=True, exist_ok=True)
         ranks.wait_for_all()
         target = self._here / f"step-{step}"
@@ -60,27 +65,37 @@ class Checkpoints:
             if ranks.is_first():
                 self._place.put(f"{FOLDER}/{target.name}/{MANIFEST}")
                 self._log.event("checkpoint", f"{target.name} is committed", checkpoint=target.name)
-            self._retire()
+            self._retire(step)
+        self.latest = target.name
 
     def newest(self) -> Checkpoint | None:
-        """The committed checkpoint with the most steps that is whole; a damaged one is passed over with a warning.
-        Raises InvalidSpec when it was made by another spec."""
+        """The committed checkpoint with the most steps that is whole; a damaged one is passed over with a warning. The
+        first process finds it, and all take that one. Raises InvalidSpec when it can't be gone on from."""
+        found = None
         if self._moves():
             self._fetch_newer()
-        ranks.wait_for_all()
+            found = self._whole()
+        found = ranks.gathered(found)[0]
+        if found is None:
+            return None
+        told = {key: value for key, value in found.items() if key not in ("files", "spec", "step")}
+        path = self._here / f"step-{found['step']}"
+        if found["spec"] != plain(self._spec):
+            raise InvalidSpec(f"output: {path} was made by another spec; give another directory or remove it")
+        if self._spec.shard and told.get("world", 1) != ranks.world():
+            raise InvalidSpec(
+                f"output: {path} was made by {told.get('world', 1)} processes; go on with as many"
+            )
+        return Checkpoint(path, int(found["step"]), told)
+
+    def _whole(self) -> dict[str, Any] | None:
         for path in _by_step(self._here):
             manifest = _manifest(path)
             fault = MANIFEST if manifest is None else self._fault(path, manifest)
-            if manifest is None or fault:
-                why = f"{path.name} is damaged ({fault}); the one before it is taken"
-                self._log.event("checkpoint_damaged", why, level="warn", checkpoint=path.name)
-                continue
-            if manifest["spec"] != plain(self._spec):
-                raise InvalidSpec(
-                    f"output: {path} was made by another spec; give another directory or remove it"
-                )
-            told = {key: value for key, value in manifest.items() if key not in ("files", "spec", "step")}
-            return Checkpoint(path, int(manifest["step"]), told)
+            if fault is None:
+                return manifest
+            why = f"{path.name} is damaged ({fault}); the one before it is taken"
+            self._log.event("checkpoint_damaged", why, level="warn", checkpoint=path.name)
         return None
 
     def _moves(self) -> bool:
@@ -108,13 +123,18 @@ class Checkpoints:
             if manifest is not None and self._fault(path, manifest) is None:
                 return
 
-    def _retire(self) -> None:
-        for old in _by_step(self._here)[KEPT:]:
-            if ranks.is_first():
-                self._place.forget(f"{FOLDER}/{old.name}/{MANIFEST}")
-                for name in self._place.names(f"{FOLDER}/{old.name}"):
-                    self._place.forget(f"{FOLDER}/{old.name}/{name}")
-            shutil.rmtree(old, ignore_errors=True)
+    def _retire(self, step: int) -> None:
+        """Keeps the checkpoint of `step`, whole as it is, and the committed one before it."""
+        before = [path for path in _by_step(self._here) if _step(path.name) < step and _manifest(path)]
+        kept = {f"step-{step}", *(path.name for path in before[: KEPT - 1])}
+        for path in _by_step(self._here):
+            if path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
+        if ranks.is_first():
+            names = self._place.names(FOLDER)
+            old = [name for name in names if name.partition("/")[0] not in kept]
+            for name in sorted(old, key=lambda name: not name.endswith(f"/{MANIFEST}")):
+                self._place.forget(f"{FOLDER}/{name}")
 
 
 def _manifest(path: Path) -> dict[str, Any] | None:

@@ -23,7 +23,12 @@ class Device:
     name: str
     bf16: bool
     peak: float | None
-    attention: str
+    flash: bool
+    """Whether flash attention is here; it computes in half precision only."""
+
+    def in_bf16(self, precision: str) -> bool:
+        """Whether a spec's `precision` means bfloat16 here."""
+        return precision == "bf16" or (precision == "auto" and self.bf16)
 
     @property
     def index(self) -> int | str:
@@ -40,10 +45,10 @@ def find() -> Device:
         peak = next((flops for part, flops in PEAK_BF16.items() if part in name), None)
         recent = torch.cuda.get_device_capability() >= (8, 0)
         flash = recent and find_spec("flash_attn") is not None
-        return Device("cuda", name, recent, peak, "flash_attention_2" if flash else "sdpa")
+        return Device("cuda", name, recent, peak, flash)
     cpu: Any = torch.cpu
     native = bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
-    return Device("cpu", "cpu", native, None, "sdpa")
+    return Device("cpu", "cpu", native, None, False)
 
 
 def flops_per_token(model: Any, length: int) -> float:

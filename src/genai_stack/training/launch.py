@@ -18,7 +18,7 @@ from .. import settings
 PORT = 29400
 MEET_SECONDS = 900
 """How long nodes wait for each other; Batch starts them together, and images take minutes to pull."""
-DONE, FAILED, INTERRUPTED = 0, 1, 75
+DONE, INTERRUPTED = 0, 75
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,11 +70,10 @@ def _together(spec: str, processes: int, nodes: settings.BatchNodes) -> int:
 
 
 def _code(error: Any) -> int:
-    """The word of the process that failed first; where that one was killed, what the others made of its loss."""
+    """The word of the process that failed first. One that was killed, as NCCL's watchdog does when a peer is lost, asks
+    for another attempt."""
     first: int = error.get_first_failure()[1].exitcode
-    if first > 0:
-        return first
-    return INTERRUPTED if any(f.exitcode == INTERRUPTED for f in error.failures.values()) else FAILED
+    return first if first > 0 else INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -44,9 +44,20 @@ def open_tokenizer(spec: TrainingSpec, output: Path) -> Any:
 def open_model(spec: TrainingSpec, tokenizer: Any) -> Any:
     """The base in f32 (in 4 bits for `qlora`), or random weights for `scratch`; no adapter on it yet. Raises
     InvalidModel."""
+    import torch
+
     if spec.architecture is not None:
         return _scratch(spec.architecture, tokenizer, spec.seed)
-    return open_base(spec.base, **(_in_four_bits() if spec.method == "qlora" else {}))
+    device = devices.find()
+    options: dict[str, Any] = {}
+    halved = device.in_bf16(spec.hyperparameters.precision)
+    if device.flash and halved:
+        options["attn_implementation"] = "flash_attention_2"
+    if spec.method == "qlora":
+        options |= _in_four_bits(device)
+    elif spec.adapter and halved and not spec.shard:
+        options["dtype"] = torch.bfloat16  # a base that only passes gradients on needs no more
+    return open_base(spec.base, **options)
 
 
 def open_base(source: str, **options: Any) -> Any:
@@ -57,14 +68,14 @@ def open_base(source: str, **options: Any) -> Any:
     directory = resolve(source)
     try:
         return AutoModelForCausalLM.from_pretrained(
-            directory, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
-            attn_implementation=devices.find().attention, **options,
+            directory, use_safetensors=True, trust_remote_code=False, local_files_only=True,
+            **{"dtype": torch.float32, "attn_implementation": "sdpa", **options},
         )  # fmt: skip
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InvalidModel(f"{source}: can't be opened: {_first_line(error)}") from None
 
 
-def _in_four_bits() -> dict[str, Any]:
+def _in_four_bits(device: devices.Device) -> dict[str, Any]:
     """NF4 with its constants quantized as well (https://arxiv.org/abs/2305.14314), each process's model on its own
     device."""
     from importlib.util import find_spec
@@ -74,7 +85,6 @@ def _in_four_bits() -> dict[str, Any]:
 
     if find_spec("bitsandbytes") is None:
         raise InvalidSpec("method = \"qlora\" needs bitsandbytes; run: pip install 'genai-stack[qlora]'")
-    device = devices.find()
     make: Any = BitsAndBytesConfig
     config = make(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
@@ -113,7 +123,7 @@ def adapter_config(spec: TrainingSpec) -> Any:
     make: Any = LoraConfig
     return make(
         r=h.lora_rank, lora_alpha=h.lora_alpha, lora_dropout=h.lora_dropout, bias="none", task_type="CAUSAL_LM",
-        target_modules=list(h.lora_targets) or "all-linear", base_model_name_or_path=base_name(spec),
+        target_modules=list(h.lora_targets) or "all-linear",
     )  # fmt: skip
 
 
@@ -149,7 +159,10 @@ def save(
     target = output / "adapter"
     shutil.rmtree(target, ignore_errors=True)
     model.peft_config["default"].base_model_name_or_path = base_name(spec)
-    model.save_pretrained(target, state_dict=weights, selected_adapters=["default"])
+    # "auto" would ask the hub whether the base has other embeddings.
+    model.save_pretrained(
+        target, state_dict=weights, selected_adapters=["default"], save_embedding_layers=False
+    )
     return "adapter"
 
 
@@ -160,9 +173,13 @@ def save_model(
     import torch
 
     shutil.rmtree(target, ignore_errors=True)
-    if spec.hyperparameters.save_precision == "bf16":
+    halved = spec.hyperparameters.save_precision == "bf16"
+    if halved and weights is None:
+        model = model.to(torch.bfloat16)
+    elif halved and weights is not None:
         model.config.dtype = torch.bfloat16
-        weights = {name: w.to(torch.bfloat16) for name, w in (weights or model.state_dict()).items()}
+        tied = getattr(model, "all_tied_weights_keys", None) or ()
+        weights = {name: w.to(torch.bfloat16) for name, w in weights.items() if name not in tied}
     model.config.use_cache = True
     model.save_pretrained(target, state_dict=weights)
     tokenizer.save_pretrained(target)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .. import settings
 from ..errors import GenAIStackError, ObjectNotFound
 from ..ports import ObjectStore
 from . import ranks
@@ -33,8 +34,12 @@ class Place:
         self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
 
     def holds(self, name: str) -> bool:
-        """Whether the file is here, or under the prefix (it is fetched then)."""
-        return (self.path / name).exists() or self.fetch(name)
+        """Whether the file is there: in the directory, or with a store under the prefix, from where it is fetched."""
+        return (self.path / name).exists() if self.store is None else self.fetch(name)
+
+    def is_new(self) -> bool:
+        """Whether nothing is under the prefix yet."""
+        return self.store is not None and not self.store.list(self._prefix, limit=1)
 
     def put(self, name: str) -> None:
         """Copies one file of the directory to the prefix; nothing happens without a store."""
@@ -81,10 +86,8 @@ def open_place(output: str) -> Place:
     from .. import wiring
 
     store, prefix = wiring.object_store(output)
-    scratch = (
-        Path(tempfile.gettempdir()) / f"genai-stack-run-{hashlib.sha256(output.encode()).hexdigest()[:16]}"
-    )
-    return Place(scratch, store, prefix)
+    scratch = hashlib.sha256(output.encode()).hexdigest()[:16]
+    return Place(settings.home() / "runs" / scratch, store, prefix)
 
 
 def read_spec(where: str) -> TrainingSpec:
@@ -104,8 +107,12 @@ def mirrored(place: Place, every: float = MIRROR_SECONDS) -> Iterator[None]:
     if place.store is None or not ranks.is_first():
         yield
         return
+    if place.is_new():
+        shutil.rmtree(place.path, ignore_errors=True)  # of a run whose prefix was emptied since
+        place.path.mkdir(mode=0o700, parents=True)
     for name in GROWING:
-        place.holds(name)
+        if not (place.path / name).exists():
+            place.fetch(name)
     ended = threading.Event()
     thread = threading.Thread(target=_mirror, args=(place, every, ended), name="mirror", daemon=True)
     thread.start()
@@ -125,10 +132,8 @@ def _mirror(place: Place, every: float, ended: threading.Event) -> None:
             path = place.path / name
             size = path.stat().st_size if path.exists() else 0
             if size != sizes.get(name, 0):
-                try:
+                with suppress(GenAIStackError, OSError):
                     place.put(name)
                     sizes[name] = size
-                except GenAIStackError:
-                    continue
         if last:
             return

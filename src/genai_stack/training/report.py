@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .. import json_lines
 from .models import base_name
 from .outputs import digest
 from .spec import TrainingSpec, plain
@@ -21,18 +22,29 @@ METHODS = {
 }
 
 
+def losses(metrics: Path, key: str = "loss") -> dict[int, float]:
+    """The losses in a metrics.jsonl by step; a step told twice, before and after an interruption, counts once."""
+    rows = json_lines.parse(metrics.read_bytes())
+    found = {row["step"]: row[key] for row in rows if key in row}
+    return {step: found[step] for step in sorted(found)}
+
+
+def last_loss(metrics: Path) -> float | None:
+    """The mean loss of the last tenth of the logged steps."""
+    told = [*losses(metrics).values()]
+    last = told[-max(1, len(told) // 10) :]
+    return sum(last) / len(last) if last else None
+
+
 def draw_curve(metrics: Path, picture: Path) -> None:
-    """The losses in a metrics.jsonl by step, as a PNG; a step told twice, before and after an interruption, once."""
+    """The losses in a metrics.jsonl by step, as a PNG."""
     from matplotlib.figure import Figure
 
-    rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes: Any = figure.subplots()
     for key, label, style in (("loss", "training", "-"), ("validation_loss", "validation", "o--")):
-        points = {row["step"]: row[key] for row in rows if key in row}
-        if points:
-            steps = sorted(points)
-            axes.plot(steps, [points[step] for step in steps], style, label=label)
+        if points := losses(metrics, key):
+            axes.plot([*points.keys()], [*points.values()], style, label=label)
     axes.set(xlabel="step", ylabel="loss (nats per token)")
     axes.grid(alpha=0.3)
     axes.legend()

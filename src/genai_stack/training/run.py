@@ -44,11 +44,9 @@ def run(spec: TrainingSpec, place: Place, log: RunLog) -> None:
     validation = rows(spec, spec.data.validation, tokenizer, log) if spec.data.validation else []
     trained = optimize(spec, lambda: _opened(spec, tokenizer), tokenizer, train, validation, place, log)
     if ranks.is_first():
-        finish(spec, trained, tokenizer, place)
+        told = finish(spec, trained, tokenizer, place)
         shutil.rmtree(place.path / ASIDE, ignore_errors=True)
-        told = trained.result
         log.event("succeeded", f"{told['steps']} steps in {told['seconds']:.1f} s", **told)
-    ranks.wait_for_all()
 
 
 def _check_same(spec: TrainingSpec, output: Path) -> None:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-FULLY_SHARDED = {"version": 2, "reshard_after_forward": True, "state_dict_type": "SHARDED_STATE_DICT"}
-"""Parameters, gradients and the optimizer's state are divided, and checkpoints are saved by shards."""
+from .devices import Device
+
+
+def fully_sharded(device: Device) -> dict[str, Any]:
+    """Parameters, gradients and the optimizer's state are divided, and checkpoints are saved by shards. On GPUs the
+    first process reads the weights and the others take their shards from it, rather than each a whole model."""
+    return {
+        "version": 2, "reshard_after_forward": True, "state_dict_type": "SHARDED_STATE_DICT",
+        "cpu_ram_efficient_loading": device.kind == "cuda",
+    }  # fmt: skip
 
 
 def shard_on_processors(trainer: Any) -> None:

@@ -195,6 +195,10 @@ def parse(value: Any) -> TrainingSpec:
         _check_dpo(spec)
     elif spec.hyperparameters.dpo_whole_model:
         raise InvalidSpec('hyperparameters.dpo_whole_model: only method = "dpo" takes it')
+    if spec.shard and spec.hyperparameters.optimizer == "muon":
+        raise InvalidSpec('hyperparameters.optimizer: "muon" steps whole matrices; take "adamw" with shard')
+    if spec.shard and spec.architecture is not None and spec.architecture.start == "copying":
+        raise InvalidSpec('architecture.start: "copying" holds weights that shard would divide; take "random"')
     if spec.method == "qlora" and spec.shard:
         raise InvalidSpec(
             'shard: a base in 4 bits stays whole in each process; take method = "lora" to divide it'
@@ -211,6 +215,8 @@ def parse(value: Any) -> TrainingSpec:
 def _check_dpo(spec: TrainingSpec) -> None:
     if spec.hyperparameters.packing:
         raise InvalidSpec("hyperparameters.packing: preference pairs aren't packed")
+    if spec.adapter and spec.hyperparameters.optimizer == "muon":
+        raise InvalidSpec('hyperparameters.optimizer: "dpo" trains an adapter by "adamw"')
     if spec.data.loss == "all":
         raise InvalidSpec('data.loss: "dpo" learns from answers alone')
     if spec.shard and spec.hyperparameters.dpo_whole_model:

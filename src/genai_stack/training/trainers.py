@@ -19,11 +19,24 @@ class SequenceTrainer(Watched, Trainer):
     pass
 
 
+def trainer_arguments(spec: TrainingSpec, arguments: dict[str, Any]) -> Any:
+    """TrainingArguments, or TRL's for preferences; the processes of the run know each other once this returns."""
+    if spec.method == "dpo":
+        from trl.trainer.dpo_config import DPOConfig
+
+        h = spec.hyperparameters
+        made: Any = DPOConfig(**arguments, beta=h.dpo_beta, max_length=None, disable_dropout=not h.lora_dropout)
+    else:
+        made = TrainingArguments(**arguments)
+    assert made.device
+    return made
+
+
 def make_trainer(
     spec: TrainingSpec, opened: Callable[[], Any], tokenizer: Any, train: Sequence[Any], validation: Sequence[Any],
-    arguments: dict[str, Any], watcher: Watcher,
+    arguments: Any, watcher: Watcher,
 ) -> Any:  # fmt: skip
-    """A trainer of the model that `opened` opens. `arguments` are TrainingArguments'."""
+    """A trainer of the model that `opened` opens."""
     make = _of_pairs if spec.method == "dpo" else _of_sequences
     trainer = make(spec, opened, tokenizer, train, validation, arguments, watcher)
     trainer.watcher = watcher
@@ -33,14 +46,14 @@ def make_trainer(
 
 def _of_sequences(
     spec: TrainingSpec, opened: Callable[[], Any], tokenizer: Any, train: Sequence[Any], validation: Sequence[Any],
-    arguments: dict[str, Any], watcher: Watcher,
+    arguments: Any, watcher: Watcher,
 ) -> Any:  # fmt: skip
     model = with_adapter(opened(), spec)
     flat = getattr(model.config, "_attn_implementation", "").startswith("flash")
     make: Any = SequenceTrainer
     return make(
         model=model,
-        args=TrainingArguments(**arguments),
+        args=arguments,
         train_dataset=train,
         eval_dataset=validation or None,
         processing_class=tokenizer,
@@ -52,10 +65,9 @@ def _of_sequences(
 
 def _of_pairs(
     spec: TrainingSpec, opened: Callable[[], Any], tokenizer: Any, train: Sequence[Any], validation: Sequence[Any],
-    arguments: dict[str, Any], watcher: Watcher,
+    arguments: Any, watcher: Watcher,
 ) -> Any:  # fmt: skip
     from datasets import Dataset
-    from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
     class PairTrainer(Watched, DPOTrainer):
@@ -71,7 +83,7 @@ def _of_pairs(
         model=model,
         ref_model=opened() if whole else None,
         peft_config=adapter_config(spec),
-        args=DPOConfig(**arguments, beta=spec.hyperparameters.dpo_beta, max_length=None),
+        args=arguments,
         train_dataset=rows(train),
         eval_dataset=rows(validation) if validation else None,
         processing_class=tokenizer,

@@ -26,6 +26,8 @@ class Watched:
         return super().compute_loss(model, inputs, *args, **options)  # type: ignore[misc]
 
     def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
+        if self.watcher.stopped:
+            return {}
         try:
             measured: dict[str, float] = super().evaluate(*args, **options)  # type: ignore[misc]
         except EvaluationStopped:

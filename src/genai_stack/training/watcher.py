@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
+from ..errors import GenAIStackError
 from . import devices, ranks
 from .board import Board
 from .checkpoints import Checkpoint, Checkpoints
@@ -21,18 +23,16 @@ class EvaluationStopped(Exception):
 
 
 class Watcher(TrainerCallback):
+    """With `lasting`, training ends with a checkpoint of its own."""
+
     def __init__(
-        self,
-        spec: TrainingSpec,
-        checkpoints: Checkpoints,
-        log: RunLog,
-        board: Board,
-        resumed: Checkpoint | None,
-    ) -> None:
+        self, spec: TrainingSpec, checkpoints: Checkpoints, log: RunLog, board: Board, resumed: Checkpoint | None,
+        *, lasting: bool,
+    ) -> None:  # fmt: skip
         self._spec, self._checkpoints, self._log, self._board = spec, checkpoints, log, board
+        self._lasting = lasting
         self._asked = False
         self.stopped = False
-        self._losses: list[float] = []
         told = resumed.told if resumed else {}
         self._tokens_logged = int(told.get("tokens", 0))
         self._tokens = self._tokens_logged if ranks.is_first() else 0
@@ -70,7 +70,10 @@ class Watcher(TrainerCallback):
         now, tokens = time.monotonic(), sum(ranks.gathered(self._tokens))
         speed = (tokens - self._tokens_logged) / max(now - self._logged, 1e-9)
         self._logged, self._tokens_logged = now, tokens
-        self._losses.append(float(logs["loss"]))
+        if not math.isfinite(float(logs["loss"])):
+            raise GenAIStackError(
+                f"the loss is {logs['loss']} at step {state.global_step}; lower learning_rate, or raise warmup_ratio"
+            )
         told = {
             "loss": float(logs["loss"]),
             "learning_rate": self._rate(float(logs["learning_rate"])),
@@ -96,6 +99,8 @@ class Watcher(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         if self._agreed():
             control.should_save = control.should_training_stop = True
+        elif self._lasting and state.global_step >= state.max_steps:
+            control.should_save = True
         return control
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -110,14 +115,13 @@ class Watcher(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         made = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         tokens = sum(ranks.gathered(self._tokens))
-        self._checkpoints.commit(made, state.global_step, tokens=tokens, seconds=self._seconds())
+        self._checkpoints.commit(
+            made, state.global_step, tokens=tokens, seconds=self._seconds(), world=ranks.world()
+        )
 
     def _seconds(self) -> float:
         return round(self._seconds_before + time.monotonic() - self._began, 3)
 
     def result(self, steps: int) -> dict[str, Any]:
-        """`{"steps", "loss", "tokens", "seconds"}`: the mean loss of the last tenth of the logged steps, the tokens
-        seen and the seconds trained, those of interrupted attempts included."""
-        last = self._losses[-max(1, len(self._losses) // 10) :]
-        return {"steps": steps, "loss": sum(last) / len(last) if last else None,
-                "tokens": sum(ranks.gathered(self._tokens)), "seconds": self._seconds()}  # fmt: skip
+        """`{"steps", "tokens", "seconds"}`: tokens seen and seconds trained, those of interrupted attempts included."""
+        return {"steps": steps, "tokens": sum(ranks.gathered(self._tokens)), "seconds": self._seconds()}
