@@ -105,13 +105,13 @@ def test_a_spec_is_json_or_toml(tmp_path: Path, capsys: pytest.CaptureFixture[st
         parse([], BatchSpec)
 
 
-def test_a_model_that_can_t_be_served_fails_the_run(batch_spec: Spec, tmp_path: Path, home: Path) -> None:
+def test_a_broken_model_is_refused_unopened(batch_spec: Spec, tmp_path: Path, home: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_text("{}")
     (broken / "model.safetensors").write_bytes(b"\x08")
     code, words = run("batch", batch_spec([chat_line(0)], model={"name": "tiny", "source": str(broken)}), home)
-    assert (code, "didn't come up" in words) == (1, True), words
+    assert (code, "isn't a valid safetensors file" in words) == (2, True), words
 
 
 def test_another_batch_s_output_is_left_alone(batch_spec: Spec, tmp_path: Path, home: Path) -> None:

@@ -50,12 +50,18 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["nope"], ["up", "--port", "many"], ["jobs", "show"], ["train", "nowhere.jsonl"], ["models"]],
+    [[], ["nope"], ["up", "--port", "many"], ["jobs", "show"], ["train"], ["models"]],
 )
 def test_wrong_usage_is_2(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     code, out, err = said(capsys, *arguments)
     assert (code, out) == (2, "")
     assert "Usage: genai-stack" in err
+
+
+def test_data_that_isn_t_there_is_2(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = said(capsys, "train", "nowhere.jsonl")
+    assert (code, out) == (2, "")
+    assert err.startswith("genai-stack: nowhere.jsonl: No such file")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -221,6 +221,8 @@ def test_a_stop_during_an_evaluation_commits_too(
     assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")] == ["step-2"]
     monkeypatch.undo()
     assert main([spec]) == 0
+    evaluated = [line for line in lines(tmp_path / "run" / "metrics.jsonl") if "validation_loss" in line]
+    assert [line["step"] for line in evaluated] == [2]
 
 
 def test_the_command_line_exits_2_without_a_traceback(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..errors import GenAIStackError, InvalidData, InvalidModel, InvalidSpec
+from ..errors import GenAIStackError, InvalidData, InvalidModel, InvalidSpec, Overloaded
 from . import devices, ranks
 from .interrupts import Interrupted, on_signal, stop_now
 from .outputs import RunLog
@@ -48,6 +48,8 @@ def _run(spec: TrainingSpec, place: Place, log: RunLog) -> int:
         run(spec, place, log)
     except (InvalidSpec, InvalidData, InvalidModel) as error:
         return ended("invalid", error.message, INVALID)
+    except Overloaded as error:
+        return ended("interrupted", f"{error.message}; the same command resumes", INTERRUPTED, level="warn")
     except GenAIStackError as error:
         return ended("failed", error.message, FAILED)
     except Interrupted as error:

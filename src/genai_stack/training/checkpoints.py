@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidSpec
+from ..errors import GenAIStackError, InvalidSpec
 from . import ranks
 from .outputs import MANIFEST, RunLog, listed, write_last
 from .place import Place
@@ -133,8 +134,9 @@ class Checkpoints:
         if ranks.is_first():
             names = self._place.names(FOLDER)
             old = [name for name in names if name.partition("/")[0] not in kept]
-            for name in sorted(old, key=lambda name: not name.endswith(f"/{MANIFEST}")):
-                self._place.forget(f"{FOLDER}/{name}")
+            with suppress(GenAIStackError):  # what stays costs room, and is dropped with the next one
+                for name in sorted(old, key=lambda name: not name.endswith(f"/{MANIFEST}")):
+                    self._place.forget(f"{FOLDER}/{name}")
 
 
 def _manifest(path: Path) -> dict[str, Any] | None:

@@ -48,6 +48,7 @@ def optimize(
         # Before all else: it lets the processes find each other, and says how models are to be opened.
         arguments = trainer_arguments(spec, _arguments(spec, place, bool(validation), at_a_time))
         resumed = checkpoints.newest()
+        arguments.eval_on_start = bool(resumed and resumed.told.get("owes_evaluation"))
         with Board(place.path, quiet=not ranks.is_first()) as board:
             watcher = Watcher(spec, checkpoints, log, board, resumed, lasting=_must_last(spec, place))
             trainer = make_trainer(spec, opened, tokenizer, train, validation, arguments, watcher)

@@ -63,6 +63,7 @@ def _opened(spec: TrainingSpec, tokenizer: Any) -> Any:
     set_seed(spec.seed)
     model = open_model(spec, tokenizer)
     _check_length(spec, model)
+    _check_packing(spec, model)
     return model
 
 
@@ -97,3 +98,12 @@ def _check_length(spec: TrainingSpec, model: Any) -> None:
         raise InvalidSpec(
             f"hyperparameters.max_length: {spec.hyperparameters.max_length} is over the base's {context}"
         )
+
+
+def _check_packing(spec: TrainingSpec, model: Any) -> None:
+    """Attention tells packed documents apart by their positions; a recurrent layer runs through all of a row."""
+    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
+    recurrent = sorted(kind for kind in kinds if "attention" not in kind or "linear" in kind)
+    if spec.packing and recurrent:
+        message = f"the base has {recurrent[0]} layers, in which packed documents would mix; set it to false"
+        raise InvalidSpec(f"hyperparameters.packing: {message}")

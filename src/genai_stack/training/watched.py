@@ -31,6 +31,7 @@ class Watched:
         try:
             measured: dict[str, float] = super().evaluate(*args, **options)  # type: ignore[misc]
         except EvaluationStopped:
+            self.watcher.owes_evaluation = True
             self.control.should_save = self.control.should_training_stop = True
             return {}
         return measured

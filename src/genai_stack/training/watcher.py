@@ -32,6 +32,8 @@ class Watcher(TrainerCallback):
         self._spec, self._checkpoints, self._log, self._board = spec, checkpoints, log, board
         self._lasting = lasting
         self._asked = False
+        self.owes_evaluation = False
+        """Whether a stop came in the way of one."""
         self.stopped = False
         told = resumed.told if resumed else {}
         self._tokens_logged = int(told.get("tokens", 0))
