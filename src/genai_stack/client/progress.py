@@ -61,6 +61,8 @@ class Follower:
         if losses:
             last = losses[-1]
             told = f"loss {last['loss']:.3f}  {last.get('tokens_per_second', 0):,.0f} tokens/s"
+            if "mfu" in last:
+                told += f"  {last['mfu']:.0%} of peak"
             progress.update(self._task, completed=last["step"], total=last["total_steps"], told=told)
         counts = [line for line in metrics if "completed" in line]
         if counts:
