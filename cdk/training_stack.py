@@ -45,7 +45,8 @@ class TrainingStack(cdk.Stack):
         roles = JobRoles(self, "Roles", storage, image, program, stage)
         spot = spot_fleet(self, "Spot", stage, config, network, roles)
         many = multi_node_fleet(self, "MultiNode", stage, config, network, roles)
-        queues = [spot.queue, many.queue]
+        fleets = [spot, many]
+        queues = [fleet.queue for fleet in fleets]
         jobs = Jobs(
             self, "Jobs", stage=stage, config=config, image=image, program=program, storage=storage, roles=roles
         )
@@ -60,7 +61,7 @@ class TrainingStack(cdk.Stack):
             budget = Budget(
                 self,
                 "Budget",
-                queues=queues,
+                fleets=fleets,
                 stage=stage,
                 config=config,
                 storage=storage,
@@ -69,20 +70,20 @@ class TrainingStack(cdk.Stack):
             )
             functions["BudgetUnhandled"] = budget.function
         alarms.unhandled(functions)
-        dashboard(self, "Dashboard", stage, events.log, [spot.name, many.name])
+        dashboard(self, "Dashboard", stage, events.log, [fleet.name for fleet in fleets])
         published = {
             "artefact-bucket": storage.artefacts.bucket_name,
             "records-table": storage.records.table_name,
             "spot-queue": spot.queue.attr_job_queue_arn,
             "multi-node-queue": many.queue.attr_job_queue_arn,
+            "spot-environment": spot.environment.attr_compute_environment_arn,
+            "multi-node-environment": many.environment.attr_compute_environment_arn,
             "train-definition": jobs.train.ref,
             "train-multi-node-definition": jobs.train_multi_node.ref,
             "evaluate-definition": jobs.evaluate.ref,
             "batch-definition": jobs.batch.ref,
             "log-group": storage.job_log.log_group_name,
-            "training-role": roles.training.role_arn,
-            "image": image.uri,
-            "program": program.s3_object_url,
+            "alarm-topic": alarms.topic.topic_arn,
         }
         for what, value in published.items():
             ssm.CfnParameter(

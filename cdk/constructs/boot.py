@@ -8,12 +8,15 @@ import zipfile
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-AGAIN = 75
+FAILED, AGAIN = 1, 75
+PERMANENT = (403, 404)
+"""What S3 answers when it will answer so again: not allowed, not there."""
 
 
 def main(program: str, packages: str, module: str, spec: str) -> None:
     """Becomes `python -m module spec`, with the wheels in `packages` (comma-separated folders of the program) before
-    the image's own packages. A fetch that fails exits 75, so that the job is tried again."""
+    the image's own packages. A fetch that fails exits 75, so that the job is tried again; one that S3
+    refuses for good exits 1."""
     bucket, _, key = program.removeprefix("s3://").partition("/")
     home = tempfile.mkdtemp(prefix="genai-stack-")
     archive = os.path.join(home, "program.zip")
@@ -21,7 +24,8 @@ def main(program: str, packages: str, module: str, spec: str) -> None:
         boto3.client("s3").download_file(bucket, key, archive)
     except (BotoCoreError, ClientError) as error:
         print(f"can't fetch the program from {program}: {error}", file=sys.stderr)
-        sys.exit(AGAIN)
+        reply = getattr(error, "response", {}).get("ResponseMetadata", {})
+        sys.exit(FAILED if reply.get("HTTPStatusCode") in PERMANENT else AGAIN)
     unpack(archive, home)
     paths = [home]
     for name in packages.split(","):

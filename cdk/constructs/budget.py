@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import aws_cdk as cdk
-from aws_cdk import aws_batch as batch
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
@@ -14,18 +13,21 @@ from constructs import Construct
 
 from genai_stack.config import TrainingConfig
 
+from .fleet import Fleet
 from .function import EventFunction
 from .storage import Storage
 
 
 class Budget(Construct):
-    """A warning on `alarms` at a share of the sum, and at the whole sum an action: the queues close.
+    """A warning on `alarms` at a share of the sum, and at the whole sum an action: the fleets close, and `alarms` is
+    told what was closed. (A budget's notice goes to one topic.)
 
     It counts the account's EC2 machines, not this stack's: a filter on its tags would see nothing until somebody
     activates them for cost allocation, and a budget that sees nothing stops nothing.
 
     AWS's own budget actions can attach a policy or stop machines by id. Neither stops Batch, which launches by a
-    service-linked role and names its machines itself; so the action is a function that disables the queues.
+    service-linked role and names its machines itself; so the action is a function that disables the queues and the
+    compute environments. A disabled queue alone goes on with the jobs it has.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class Budget(Construct):
         scope: Construct,
         id: str,
         *,
-        queues: list[batch.CfnJobQueue],
+        fleets: list[Fleet],
         stage: str,
         config: TrainingConfig,
         storage: Storage,
@@ -51,11 +53,7 @@ class Budget(Construct):
             staging=staging,
             description="A spent budget closes the queues",
         )
-        self.function.role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["batch:UpdateJobQueue"], resources=[queue.attr_job_queue_arn for queue in queues]
-            )
-        )
+        self._grant(fleets, alarms, storage)
         spent = sns.Topic(self, "Spent", master_key=storage.key, enforce_ssl=True)
         spent.add_to_resource_policy(
             iam.PolicyStatement(
@@ -82,6 +80,20 @@ class Budget(Construct):
                 _notice(100, spent),
             ],
         )
+
+    def _grant(self, fleets: list[Fleet], alarms: sns.Topic, storage: Storage) -> None:
+        """Queues and environments, to close; the alarms' topic, to tell."""
+        rights = {
+            "batch:UpdateJobQueue": [fleet.queue.attr_job_queue_arn for fleet in fleets],
+            "batch:UpdateComputeEnvironment": [
+                fleet.environment.attr_compute_environment_arn for fleet in fleets
+            ],
+            "sns:Publish": [alarms.topic_arn],
+            "kms:Decrypt": [storage.key.key_arn],
+            "kms:GenerateDataKey": [storage.key.key_arn],
+        }
+        for action, resources in rights.items():
+            self.function.role.add_to_policy(iam.PolicyStatement(actions=[action], resources=resources))
 
 
 def _notice(percent: int, topic: sns.Topic) -> dict[str, object]:

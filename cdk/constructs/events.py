@@ -15,7 +15,7 @@ from constructs import Construct
 
 from genai_stack.config import TrainingConfig
 
-from .acknowledge import acknowledge, acknowledge_objects
+from .acknowledge import acknowledge_objects
 from .function import EventFunction
 from .storage import Storage
 
@@ -98,19 +98,14 @@ class JobEvents(Construct):
         rule.add_target(LogTarget(self.log))
 
     def _grant(self, storage: Storage) -> None:
-        """Records, to write; a job's output, to read; the state of jobs."""
+        """Records, to write; a job's output, to read."""
         role = self.function.role
-        item = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"]
-        role.add_to_policy(
-            iam.PolicyStatement(actions=[*item, "dynamodb:Query"], resources=[storage.records.table_arn])
-        )
+        item = ["dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"]
+        role.add_to_policy(iam.PolicyStatement(actions=item, resources=[storage.records.table_arn]))
         bucket = storage.artefacts
         role.add_to_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket.bucket_arn]))
         role.add_to_policy(
             iam.PolicyStatement(actions=["s3:GetObject"], resources=[bucket.arn_for_objects("jobs/*")])
         )
         role.add_to_policy(storage.use_of_key())
-        # The action knows no resources.
-        role.add_to_policy(iam.PolicyStatement(actions=["batch:DescribeJobs"], resources=["*"]))
         acknowledge_objects(role, bucket, "jobs/*", "what any job wrote")
-        acknowledge(role, "IAM5", "Resource::*", "DescribeJobs: the action knows no resources")

@@ -49,7 +49,7 @@ class Fleet(Construct):
             self, "Template", launch_template_data=_machine(stage, name, config) | template
         )
         tags = {"genai-stack:stage": stage, "genai-stack:fleet": name}
-        environment = batch.CfnComputeEnvironment(
+        self.environment = batch.CfnComputeEnvironment(
             self,
             "Environment",
             type="MANAGED",
@@ -70,14 +70,14 @@ class Fleet(Construct):
             },
         )
         # Torn down in this order, the environment can still end its machines.
-        environment.node.add_dependency(roles.instance)
+        self.environment.node.add_dependency(roles.instance)
         self.queue = batch.CfnJobQueue(
             self,
             "Queue",
             priority=1,
             state="ENABLED",
             compute_environment_order=[
-                {"order": 1, "computeEnvironment": environment.attr_compute_environment_arn}
+                {"order": 1, "computeEnvironment": self.environment.attr_compute_environment_arn}
             ],
             job_state_time_limit_actions=[
                 {

@@ -20,7 +20,7 @@ from .storage import Storage
 
 class EventFunction(Construct):
     """A function that is called with events. What it can't handle in three tries waits in `failed`, a queue, for
-    fourteen days. Its role may write its own log and read what the stage has published."""
+    fourteen days. Its role may write its own log and read what the training stack has published."""
 
     def __init__(
         self,
@@ -47,26 +47,12 @@ class EventFunction(Construct):
         self.role = iam.Role(
             self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"), description=description
         )
-        published = names.parameter(stage, "training", "").rpartition("training")[0]
         self.role.add_to_policy(
             iam.PolicyStatement(
                 actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log.log_group_arn]
             )
         )
-        self.role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"],
-                resources=[
-                    f"arn:{cdk.Aws.PARTITION}:ssm:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:parameter{published}*"
-                ],
-            )
-        )
-        acknowledge(
-            self.role,
-            "IAM5",
-            f"Resource::arn:<AWS::Partition>:ssm:<AWS::Region>:<AWS::AccountId>:parameter{published}*",
-            "what the stage published, all layers of it",
-        )
+        self._read_published(stage)
         code = staging / folder
         bundle_function(ROOT / "lambdas" / folder / "handler.py", code)
         self.function = lambda_.Function(
@@ -90,3 +76,20 @@ class EventFunction(Construct):
             iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[self.failed.queue_arn])
         )
         acknowledge(self.function, "L1", None, "it runs the Python that bundled it, so that its byte code fits")
+
+    def _read_published(self, stage: str) -> None:
+        path = names.parameter(stage, "training", "").rstrip("/")
+        where = f"arn:{cdk.Aws.PARTITION}:ssm:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:parameter{path}"
+        self.role.add_to_policy(
+            iam.PolicyStatement(
+                # A question by path is allowed or not for the path itself, and a slash at its end counts.
+                actions=["ssm:GetParametersByPath"],
+                resources=[where, f"{where}/*"],
+            )
+        )
+        acknowledge(
+            self.role,
+            "IAM5",
+            f"Resource::arn:<AWS::Partition>:ssm:<AWS::Region>:<AWS::AccountId>:parameter{path}/*",
+            "what the training stack published, all of it",
+        )

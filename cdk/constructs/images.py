@@ -11,7 +11,7 @@ from constructs import Construct
 
 REPOSITORY = "huggingface-pytorch-training"
 TAG = "2.11-transformers5.13-cu130-amzn2023-sagemaker"
-"""PyTorch 2.11, CUDA 13.0, Python 3.12 on Amazon Linux 2023; the same image serves SageMaker training jobs."""
+"""PyTorch 2.11, CUDA 13.0, Python 3.12 on Amazon Linux 2023."""
 PYTHON = "3.12"
 PACKAGES = frozenset(
     {

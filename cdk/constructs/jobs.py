@@ -26,10 +26,13 @@ SHARED_MEMORY_SHARE = 1 / 8
 """Of a machine's memory, for `/dev/shm`: NCCL and data loaders pass through it, and Docker's 64 MiB isn't enough."""
 INTERRUPTED = "75"
 """The exit code of a program that wrote a checkpoint and asks to be run again."""
+TERMINATED = "143"
+"""That of a program which SIGTERM ended before it listened for it: while it was fetched, or imported its engines."""
 RETRIES = (
     {"onStatusReason": "Host EC2*", "action": "RETRY"},
     {"onReason": "CannotPullContainer*", "action": "RETRY"},
     {"onExitCode": INTERRUPTED, "action": "RETRY"},
+    {"onExitCode": TERMINATED, "action": "RETRY"},
     # Batch retries what matches nothing.
     {"onReason": "*", "action": "EXIT"},
 )

@@ -1,4 +1,4 @@
-"""Who may do what while a job runs. Three principals, none with another's rights, and one for SageMaker."""
+"""Who may do what while a job runs. Three principals, none with another's rights."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ _ECS = "ecs-tasks.amazonaws.com"
 
 class JobRoles(Construct):
     """`instance` is a machine's: it joins its cluster and reports GPU metrics. `execution` is the ECS agent's for one
-    job: it pulls the image and writes the log. `job` is the program's: it reads and writes its objects.
-    `training` is what SageMaker runs the same program as."""
+    job: it pulls the image and writes the log. `job` is the program's: it reads and writes its objects."""
 
     def __init__(
         self, scope: Construct, id: str, storage: Storage, image: Image, program: assets.Asset, stage: str
@@ -29,17 +28,16 @@ class JobRoles(Construct):
         self.profile = iam.CfnInstanceProfile(self, "InstanceProfile", roles=[self.instance.role_name])
         self.execution = self._role("Execution", _ECS, "The ECS agent, for one job")
         self.job = self._role("Job", _ECS, "The training program")
-        self.training = self._role("Training", "sagemaker.amazonaws.com", "The training program on SageMaker")
 
         for statement in _pull(image):
             self.execution.add_to_policy(statement)
-            self.training.add_to_policy(statement)
-        self.execution.add_to_policy(_write_log(storage.job_log.log_group_arn))
-        self.training.add_to_policy(_write_log(_arn("logs", "log-group:/aws/sagemaker/TrainingJobs:*")))
-        self.training.add_to_policy(_put_metrics("/aws/sagemaker/TrainingJobs"))
-        for role in (self.job, self.training):
-            for statement in _work(storage, program):
-                role.add_to_policy(statement)
+        self.execution.add_to_policy(
+            iam.PolicyStatement(
+                actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[storage.job_log.log_group_arn]
+            )
+        )
+        for statement in _work(storage, program):
+            self.job.add_to_policy(statement)
         self._explain(storage)
 
     def _instance(self, stage: str) -> iam.Role:
@@ -82,13 +80,9 @@ class JobRoles(Construct):
         acknowledge(
             self.instance, "IAM5", "Resource::*", f"PutMetricData: {nothing}; its namespace is a condition"
         )
-        acknowledge(self.training, "IAM5", "Resource::*", f"GetAuthorizationToken and PutMetricData: {nothing}")
         acknowledge(self.execution, "IAM5", "Resource::*", f"GetAuthorizationToken: {nothing}")
-        streams = "a log group's streams are named by the job"
-        acknowledge(self.training, "IAM5", _here("logs", "log-group:/aws/sagemaker/TrainingJobs:*"), streams)
-        for role in (self.job, self.training):
-            acknowledge_objects(role, storage.artefacts, "*", "a job may start from any artefact")
-            acknowledge_objects(role, storage.artefacts, "jobs/*", "a job's own objects, whose id comes later")
+        acknowledge_objects(self.job, storage.artefacts, "*", "a job may start from any artefact")
+        acknowledge_objects(self.job, storage.artefacts, "jobs/*", "a job's own objects, whose id comes later")
 
 
 def _arn(service: str, resource: str) -> str:
@@ -109,10 +103,6 @@ def _pull(image: Image) -> list[iam.PolicyStatement]:
         # The action knows no resources.
         iam.PolicyStatement(actions=["ecr:GetAuthorizationToken"], resources=["*"]),
     ]
-
-
-def _write_log(streams: str) -> iam.PolicyStatement:
-    return iam.PolicyStatement(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[streams])
 
 
 def _put_metrics(namespace: str) -> iam.PolicyStatement:

@@ -55,7 +55,9 @@ class Storage(Construct):
                 s3.LifecycleRule(
                     abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
                     noncurrent_version_expiration=cdk.Duration.days(30),
-                )
+                ),
+                # A job drops its older checkpoints as it goes, and each is as large as the model's training state.
+                s3.LifecycleRule(prefix="jobs/", noncurrent_version_expiration=cdk.Duration.days(1)),
             ],
             server_access_logs_bucket=self.logs,
             server_access_logs_prefix="artefacts/",

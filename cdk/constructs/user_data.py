@@ -22,8 +22,8 @@ def user_data(stage: str, fleet: str) -> str:
 
 
 # ECS: a spot notice drains the machine, which sends SIGTERM to its jobs; they have the time a notice gives, less some
-# to spare. Nodes of multi-node jobs have no business with the machine's own credentials, and logs are written as the
-# job's execution role.
+# to spare (ranks under torch's elastic agent have 30 seconds of it). Nodes of multi-node jobs have no business with the
+# machine's own credentials, and logs are written as the job's execution role.
 # The metrics agent comes from Amazon Linux's repository, which the S3 gateway reaches. No job waits for it.
 _SETUP = """#!/bin/bash
 cat >> /etc/ecs/ecs.config <<'END'

@@ -67,9 +67,10 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zones: Annotated[int, msgspec.Meta(ge=2, le=3)] = 2
     """Availability zones with subnets. More zones find more spot capacity; they cost nothing."""
     egress: Literal["public", "nat", "endpoints"] = "public"
-    """`public`: each machine has an address of its own while it lives; costs nothing while idle. `nat`: private
-    machines behind NAT gateways, which are billed by the hour. `endpoints`: private machines that reach AWS alone,
-    by interface endpoints, billed by the hour too; models and data come from S3."""
+    """`public`: each machine has an address of its own while it lives; costs nothing while idle; the programs of
+    multi-node jobs reach S3 alone. `nat`: private machines behind NAT gateways, which are billed by the hour.
+    `endpoints`: private machines that reach AWS alone, by interface endpoints, billed by the hour too; models and data
+    come from S3."""
     nat_gateways: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
     """How many, where `egress` is `nat`; at most one for each zone."""
     endpoints: tuple[Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9.-]+$")], ...] = ()
@@ -99,7 +100,8 @@ class MultiNodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes: Annotated[int, msgspec.Meta(ge=2, le=1000)] = 2
     """Nodes of a job that doesn't say."""
     max_vcpus: Count = 192
-    """vCPUs of all machines together; room for one job of `nodes` at the least."""
+    """vCPUs of all machines together; room for one job of `nodes` at the least. A job that asks for more nodes than
+    fit never starts."""
     zone: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
     """The zone (1 is the network's first) all nodes share, as a placement group asks. A reservation's own zone."""
     capacity_reservation: Annotated[str, msgspec.Meta(pattern=r"^(cr-[0-9a-f]{8,17})?$")] = ""
@@ -109,10 +111,11 @@ class MultiNodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BudgetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[training.budget]`: what the account may spend on EC2 machines in a month before the queues close."""
+    """`[training.budget]`: what the account may spend on EC2 machines in a month before both fleets stop."""
 
     monthly_usd: Annotated[int, msgspec.Meta(ge=0)] = 500
-    """At this sum both queues close: running jobs go on, waiting ones wait. 0 leaves the budget out."""
+    """At this sum the queues take no job and the compute environments start none: running jobs go on, waiting ones
+    wait. 0 leaves the budget out."""
     warn_percent: Percent = 80
     """A warning goes out at this share of it."""
 

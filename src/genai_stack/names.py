@@ -6,6 +6,8 @@ from typing import Literal
 
 Layer = Literal["training", "hosting", "service"]
 ROOT = "genai-stack"
+CANCELLED = "cancelled through genai-stack"
+"""The reason given to Batch's TerminateJob. Batch calls such a job FAILED and keeps the reason."""
 
 
 def parameter(stage: str, layer: Layer, what: str) -> str:

@@ -70,8 +70,6 @@ def stage(aws: Account, fleet: Fleet, tmp_path: Path) -> str:
         "evaluate-definition": "evaluate",
         "batch-definition": "batch",
         "log-group": fleet.log_group,
-        "training-role": "arn:aws:iam::123456789012:role/x",
-        "image": "image",
     }
     for what, value in published.items():
         ssm.put_parameter(Name=names.parameter(name, "training", what), Value=value, Type="String")

@@ -133,6 +133,10 @@ def _concrete(arn: str) -> str:
     arn = re.sub(r"<Storage\w+Log\.Arn>", "arn:aws:logs:us-east-1:123456789012:log-group:log:*", arn)
     arn = re.sub(r"<\w+Failed\.Arn>", "arn:aws:sqs:us-east-1:123456789012:failed", arn)
     arn = re.sub(r"<\w+\.JobQueueArn>", "arn:aws:batch:us-east-1:123456789012:job-queue/queue", arn)
+    arn = re.sub(
+        r"<\w+\.ComputeEnvironmentArn>", "arn:aws:batch:us-east-1:123456789012:compute-environment/e", arn
+    )
+    arn = arn.replace("<AlarmsTopic>", "arn:aws:sns:us-east-1:123456789012:alarms")
     assert "<" not in arn, arn
     return arn
 

@@ -10,10 +10,11 @@ from typing import Any
 import boto3
 import moto.cloudformation.parsing as parsing
 import pytest
+from moto.sns.models import sns_backends
 
 from genai_stack.aws.published import read
-from genai_stack.aws.spending import close_queues
-from genai_stack.errors import NotDeployedError
+from genai_stack.aws.spending import FLEETS, close_queues
+from genai_stack.errors import GenAIStackError, NotDeployedError
 from tests.cdk.account import PLACEHOLDERS, account
 from tests.cdk.conftest import NAME
 from tests.cdk.templates import Template
@@ -21,8 +22,8 @@ from tests.cdk.templates import Template
 STACK = "GenaiStack-Training-dev"
 PUBLISHED = (
     *("artefact-bucket", "records-table", "spot-queue", "multi-node-queue", "train-definition"),
-    *("train-multi-node-definition", "evaluate-definition", "batch-definition", "log-group", "training-role"),
-    *("image", "program"),
+    *("train-multi-node-definition", "evaluate-definition", "batch-definition", "log-group", "alarm-topic"),
+    *("spot-environment", "multi-node-environment"),
 )
 
 
@@ -81,11 +82,7 @@ def test_what_was_published_is_there(deployed: dict[str, str]) -> None:
     assert table.get_item(Key={"collection": "jobs", "id": "job-1"})["Item"]["id"] == "job-1"
     groups = boto3.client("logs").describe_log_groups(logGroupNamePrefix=published("log-group"))["logGroups"]
     assert [group["logGroupName"] for group in groups] == ["/genai-stack/dev/training"]
-    role = boto3.client("iam").get_role(RoleName=published("training-role").rpartition("/")[2])["Role"]
-    assert role["Arn"] == published("training-role")
-    image = published("image")
-    assert image.startswith("763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-training:")
-    assert published("program").startswith("s3://cdk-hnb659fds-assets-123456789012-us-east-1/")
+    boto3.client("sns").get_topic_attributes(TopicArn=published("alarm-topic"))
 
 
 def test_a_job_can_be_submitted_with_its_spec(deployed: dict[str, str]) -> None:
@@ -119,11 +116,59 @@ def test_roles_hold_their_policies(deployed: dict[str, str]) -> None:
             resource = statement["Resource"]
             resources += resource if isinstance(resource, list) else [resource]
     assert f"arn:aws:s3:::{bucket}/jobs/*" in resources
+    image = job["image"]
+    assert image.startswith("763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-training:")
     assert all("<" not in resource and "${" not in resource for resource in resources)
 
 
-def test_a_spent_budget_disables_both_queues(deployed: dict[str, str]) -> None:
+@pytest.fixture
+def told(deployed: dict[str, str]) -> Iterator[list[str]]:
+    """The stage with everything open, and what its alarm topic is told from now on."""
+    topic = sns_backends["123456789012"]["us-east-1"].topics[read("dev", "training", "alarm-topic")]
+    _set("ENABLED")
+    messages: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(topic, "publish", lambda message, **_: messages.append(message) or "id")
+        yield messages
+    _set("ENABLED")
+
+
+def _set(state: str) -> None:
+    batch = boto3.client("batch")
+    for fleet in FLEETS:
+        batch.update_job_queue(jobQueue=read("dev", "training", f"{fleet}-queue"), state=state)
+        environment = read("dev", "training", f"{fleet}-environment")
+        batch.update_compute_environment(computeEnvironment=environment, state=state)
+
+
+def _states() -> list[str]:
+    """Of the queues, then of the environments."""
+    batch = boto3.client("batch")
+    queues = batch.describe_job_queues()["jobQueues"]
+    environments = batch.describe_compute_environments()["computeEnvironments"]
+    assert (len(queues), len(environments)) == (2, 2)
+    return [each["state"] for each in (*queues, *environments)]
+
+
+def test_a_spent_budget_closes_queues_and_environments_and_tells_how_to_open_them(told: list[str]) -> None:
+    assert _states() == ["ENABLED"] * 4
     close_queues("dev")
-    queues = boto3.client("batch").describe_job_queues()["jobQueues"]
-    assert len(queues) == 2
-    assert {queue["state"] for queue in queues} == {"DISABLED"}
+    assert _states() == ["DISABLED"] * 4
+    (message,) = told
+    for fleet in FLEETS:
+        environment, queue = (read("dev", "training", f"{fleet}-{what}") for what in ("environment", "queue"))
+        opens = f"aws batch update-compute-environment --state ENABLED --compute-environment {environment}\n"
+        assert f"{opens}aws batch update-job-queue --state ENABLED --job-queue {queue}" in message
+
+
+def test_what_can_be_closed_is_closed_before_the_failure_is_told(told: list[str]) -> None:
+    ssm, name = boto3.client("ssm"), "/genai-stack/dev/training/spot-queue"
+    queue = read("dev", "training", "spot-queue")
+    ssm.put_parameter(Name=name, Value=f"{queue}-gone", Overwrite=True)
+    try:
+        with pytest.raises(GenAIStackError, match=f"batch:UpdateJobQueue on {queue}-gone .* Batch console"):
+            close_queues("dev")
+    finally:
+        ssm.put_parameter(Name=name, Value=queue, Overwrite=True)
+    assert sorted(_states()) == ["DISABLED"] * 3 + ["ENABLED"]
+    assert told == []

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from genai_stack.aws.observed import CANCELLED
 from tests.cdk.templates import Template, of_type, one, text
 
 QUEUES = ["<SpotQueue.JobQueueArn>", "<MultiNodeQueue.JobQueueArn>"]
@@ -115,7 +116,11 @@ def test_an_alarm_goes_off_at_the_first_sign(template: Template) -> None:
         ("AWS/SQS", waiting, "Maximum", (("QueueName", "<BudgetFailed.QueueName>"),)),
     }
     counted = one(template, "Logs::MetricFilter")
-    assert counted["FilterPattern"] == '{ $.detail.status = "FAILED" }'
+    # A cancelled job is FAILED to Batch, by the reason it was cancelled with.
+    assert counted["FilterPattern"] == (
+        '{ ($.detail.status = "FAILED") && (($.detail.statusReason NOT EXISTS) || '
+        f'($.detail.statusReason != "{CANCELLED}")) }}'
+    )
     assert text(counted["LogGroupName"]) == "<StorageStateChanges>"
     assert counted["MetricTransformations"] == [
         {"MetricName": "FailedJobs", "MetricNamespace": "genai-stack/dev", "MetricValue": "1"}

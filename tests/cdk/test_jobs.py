@@ -65,6 +65,7 @@ def test_a_job_is_retried_for_its_machine_or_on_its_own_word_and_not_otherwise(
         {"OnStatusReason": "Host EC2*", "Action": "RETRY"},
         {"OnReason": "CannotPullContainer*", "Action": "RETRY"},
         {"OnExitCode": "75", "Action": "RETRY"},
+        {"OnExitCode": "143", "Action": "RETRY"},  # SIGTERM, before the program listened for it
         {"OnReason": "*", "Action": "EXIT"},
     ]
     assert definition(template, kind)["Timeout"] == {"AttemptDurationSeconds": 24 * 3600}
@@ -205,7 +206,13 @@ def fetchable(tmp_path: Path) -> dict[str, str]:
     (fake / "botocore").mkdir(parents=True)
     (fake / "boto3.py").write_text(FAKE_BOTO.format(archive=str(program)))
     (fake / "botocore/__init__.py").write_text("")
-    errors = "class BotoCoreError(Exception): pass\nclass ClientError(Exception): pass\n"
+    errors = """
+class BotoCoreError(Exception): pass
+class ClientError(Exception):
+    def __init__(self, said, status):
+        super().__init__(said)
+        self.response = {"ResponseMetadata": {"HTTPStatusCode": status}}
+"""
     (fake / "botocore/exceptions.py").write_text(errors)
     bin = tmp_path / "bin"
     bin.mkdir()
@@ -246,10 +253,21 @@ def test_a_cancelled_job_s_sigterm_reaches_the_program(fetchable: dict[str, str]
         assert process.wait(timeout=60) == 75
 
 
-def test_a_program_that_cannot_be_fetched_is_tried_again(fetchable: dict[str, str], tmp_path: Path) -> None:
-    broken = "from botocore.exceptions import ClientError\ndef client(s): raise ClientError('503 Slow Down')\n"
+@pytest.mark.parametrize(
+    ("fault", "said", "code"),
+    [
+        ("ClientError('503 Slow Down', 503)", "503 Slow Down", 75),
+        ("ClientError('403 Forbidden', 403)", "403 Forbidden", 1),
+        ("ClientError('404 Not Found', 404)", "404 Not Found", 1),
+        ("BotoCoreError('no route')", "no route", 75),
+    ],
+)
+def test_a_program_that_cannot_be_fetched_is_tried_again_unless_s3_refuses_it_for_good(
+    fetchable: dict[str, str], tmp_path: Path, fault: str, said: str, code: int
+) -> None:
+    broken = f"from botocore.exceptions import BotoCoreError, ClientError\ndef client(s): raise {fault}\n"
     (tmp_path / "fake/boto3.py").write_text(broken)
     command = [sys.executable, "-c", BOOT, "s3://assets/abc.zip", "all", "shown.me", "spec"]
     done = subprocess.run(command, env=fetchable, capture_output=True, text=True)
-    assert done.returncode == 75
-    assert "can't fetch the program from s3://assets/abc.zip: 503 Slow Down" in done.stderr
+    assert done.returncode == code
+    assert f"can't fetch the program from s3://assets/abc.zip: {said}" in done.stderr

@@ -21,10 +21,10 @@ WORK = [
     ("PROGRAM", {"s3:GetObject"}),
     KEY,
 ]
-PUBLISHED = (
-    f"arn:<AWS::Partition>:ssm:{HERE}:parameter/genai-stack/dev/*",
-    {"ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"},
-)
+PUBLISHED = [
+    (f"arn:<AWS::Partition>:ssm:{HERE}:parameter/genai-stack/dev/training{below}", {"ssm:GetParametersByPath"})
+    for below in ("", "/*")
+]
 
 
 def log(resource: str) -> tuple[str, set[str]]:
@@ -50,42 +50,31 @@ RIGHTS: dict[str, list[tuple[str, set[str]]]] = {
     ],
     "RolesExecution": [READ_IMAGE, ("*", {"ecr:GetAuthorizationToken"}), log("<StorageJobLog.Arn>")],
     "RolesJob": WORK,
-    "RolesTraining": [
-        READ_IMAGE,
-        ("*", {"ecr:GetAuthorizationToken"}),
-        log(f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/TrainingJobs:*"),
-        ("*", {"cloudwatch:PutMetricData"}),
-        *WORK,
-    ],
     "EventsRole": [
         log("<StorageEventsLog.Arn>"),
-        PUBLISHED,
+        *PUBLISHED,
         ("<EventsFailed.Arn>", {"sqs:SendMessage"}),
-        (
-            "<StorageRecords.Arn>",
-            {
-                *("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"),
-                "dynamodb:Query",
-            },
-        ),
+        ("<StorageRecords.Arn>", {"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}),
         (ARTEFACTS, {"s3:ListBucket"}),
         (f"{ARTEFACTS}/jobs/*", {"s3:GetObject"}),
         KEY,
-        ("*", {"batch:DescribeJobs"}),
     ],
     "BudgetRole": [
         log("<StorageBudgetLog.Arn>"),
-        PUBLISHED,
+        *PUBLISHED,
         ("<BudgetFailed.Arn>", {"sqs:SendMessage"}),
         ("<SpotQueue.JobQueueArn>", {"batch:UpdateJobQueue"}),
         ("<MultiNodeQueue.JobQueueArn>", {"batch:UpdateJobQueue"}),
+        ("<SpotEnvironment.ComputeEnvironmentArn>", {"batch:UpdateComputeEnvironment"}),
+        ("<MultiNodeEnvironment.ComputeEnvironmentArn>", {"batch:UpdateComputeEnvironment"}),
+        ("<AlarmsTopic>", {"sns:Publish"}),
+        ("<StorageKey.Arn>", {"kms:Decrypt", "kms:GenerateDataKey"}),
     ],
 }
 TRUST = {
     "RolesInstance": ("ec2.amazonaws.com", False),
     "RolesExecution": ("ecs-tasks.amazonaws.com", True),
     "RolesJob": ("ecs-tasks.amazonaws.com", True),
-    "RolesTraining": ("sagemaker.amazonaws.com", True),
     "EventsRole": ("lambda.amazonaws.com", False),
     "BudgetRole": ("lambda.amazonaws.com", False),
 }
@@ -128,14 +117,14 @@ def test_a_role_is_taken_by_its_service_for_this_account(template: Template) -> 
     assert [text(r) for r in one(template, "IAM::InstanceProfile")["Roles"]] == ["<RolesInstance>"]
 
 
-def test_metrics_go_into_a_namespace_each_role_owns(template: Template) -> None:
+def test_metrics_go_into_the_stage_s_own_namespace(template: Template) -> None:
     namespaces = {
         statement["Condition"]["StringEquals"]["cloudwatch:namespace"]
         for policy in of_type(template, "IAM::Policy").values()
         for statement in policy["PolicyDocument"]["Statement"]
         if "cloudwatch:PutMetricData" in listed(statement["Action"])
     }
-    assert namespaces == {"genai-stack/dev", "/aws/sagemaker/TrainingJobs"}
+    assert namespaces == {"genai-stack/dev"}
 
 
 def test_a_private_image_is_pulled_from_its_own_repository(reserved: Template) -> None:

@@ -45,10 +45,16 @@ def test_artefacts_lie_under_our_key_and_keep_their_versions(template: Template)
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
     assert text(bucket["LoggingConfiguration"]["DestinationBucketName"]) == "<StorageLogs>"
     assert bucket["LoggingConfiguration"]["LogFilePrefix"] == "artefacts/"
-    (lifecycle,) = bucket["LifecycleConfiguration"]["Rules"]
-    assert lifecycle == {
+    everything, jobs = bucket["LifecycleConfiguration"]["Rules"]
+    assert everything == {
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
         "NoncurrentVersionExpiration": {"NoncurrentDays": 30},
+        "Status": "Enabled",
+    }
+    # Checkpoints that a job dropped aren't paid for a month longer.
+    assert jobs == {
+        "Prefix": "jobs/",
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
         "Status": "Enabled",
     }
 

@@ -9,10 +9,9 @@ from typing import Any
 import msgspec
 
 from genai_stack.errors import RequestError
+from genai_stack.names import CANCELLED as CANCELLED
 from genai_stack.ports import JobState
 
-CANCELLED = "cancelled through genai-stack"
-"""The reason given to TerminateJob. Batch calls such a job FAILED and keeps the reason."""
 STATES: Mapping[str, JobState] = {
     "SUBMITTED": "queued",
     "PENDING": "queued",
