@@ -15,6 +15,8 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
 ENDPOINTS: tuple[str, ...] = get_args(Endpoint)
+VLLM_ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings")
+"""What `vllm run-batch` knows."""
 SPEC_BYTES = 1 << 20
 S = TypeVar("S", bound=msgspec.Struct)
 

@@ -27,9 +27,8 @@ from . import entries
 from .entries import Entry
 from .files import whole_lines
 from .intake import Line
-from .specs import BatchSpec
+from .specs import VLLM_ENDPOINTS, BatchSpec
 
-KNOWN_ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings")
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What --max-lora-rank takes."""
 POLL_SECONDS = 0.5
@@ -69,7 +68,7 @@ def run(spec: BatchSpec, scratch: Path, lines: Iterable[Line], record: Record, s
     """Runs vLLM once over `lines` and records what it answers, while it goes. When `stop` is set vLLM is ended, and
     what it had answered by then is recorded. Raises InvalidSpec before anything starts, and EngineFailed with vLLM's
     last words when it doesn't answer every line; what it did answer stays recorded."""
-    if spec.endpoint not in KNOWN_ENDPOINTS:
+    if spec.endpoint not in VLLM_ENDPOINTS:
         raise InvalidSpec(
             f'endpoint: vllm run-batch doesn\'t know {spec.endpoint}; use engine = "local" for it'
         )

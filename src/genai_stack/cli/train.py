@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import show
-from .options import home_option, json_option, services, stage_option
+from .options import bottom, home_option, json_option, stage_option
 
 if TYPE_CHECKING:
     from ..client.jobs import TrainingJob
@@ -49,12 +49,7 @@ def train(
 
     With --stage the job runs on AWS Batch, and DATA is uploaded for it; --nodes takes several machines there.
     """
-    from ..client import places
-    from ..client.training import Training
-
-    ports = services(home, stage)
-    place = places.of_stage(stage, ports.objects) if stage else places.ThisMachine(home / "data")
-    training = Training(ports, place)
+    training, place = bottom(home, stage)
     if Path(data).suffix in (".toml", ".json"):
         given = [n for n in options if _told(n)]
         if given:
