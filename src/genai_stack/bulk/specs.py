@@ -22,8 +22,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`name` is what requests say. `source` is `builtin`, `minilm`, a directory or hf://org/name[@revision];
-    `adapter` a LoRA directory on top of it."""
+    """`name` is what requests say. `source` is `builtin`, `minilm`, a directory, s3://bucket/prefix or
+    hf://org/name[@revision]; `adapter` a LoRA adapter on top of it, from one of these."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
     source: Text

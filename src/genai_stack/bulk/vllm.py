@@ -51,7 +51,7 @@ class _Output(msgspec.Struct):
 
 
 def command(spec: BatchSpec, program: str, asked: Path, answers: Path) -> list[str]:
-    """The command line. Raises InvalidModel for an adapter whose rank can't be read."""
+    """The command line. Raises InvalidModel for a model or an adapter that can't be used."""
     model = spec.model
     line = [program, "run-batch", "-i", str(asked), "-o", str(answers)]
     line += ["--model", _weights(model.source), "--max-num-seqs", str(spec.max_in_flight)]
@@ -59,9 +59,15 @@ def command(spec: BatchSpec, program: str, asked: Path, answers: Path) -> list[s
         line += ["--revision", model.source.partition("@")[2]]
     if model.adapter is None:
         return [*line, "--served-model-name", model.name]
-    rank = _rank(Path(model.adapter))
-    line += ["--served-model-name", model.versions()[0].name, "--enable-lora", "--max-lora-rank", str(rank)]
-    return [*line, "--lora-modules", f"{model.name}={model.adapter}"]
+    adapter = resolve(model.adapter)
+    line += [
+        "--served-model-name",
+        model.versions()[0].name,
+        "--enable-lora",
+        "--max-lora-rank",
+        str(_rank(adapter)),
+    ]
+    return [*line, "--lora-modules", f"{model.name}={adapter}"]
 
 
 def run(spec: BatchSpec, scratch: Path, lines: Iterable[Line], record: Record, stop: threading.Event) -> None:

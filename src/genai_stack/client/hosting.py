@@ -71,8 +71,8 @@ class AsyncHosting:
     async def deploy(
         self, model: str, source: str | None = None, *, task: Task = "chat", base: str | None = None
     ) -> None:
-        """Brings `model` up now. With a `source` (a directory, hf://org/name) it is registered first; an adapter
-        names its `base`. Raises Conflict when the name stands for something else."""
+        """Brings `model` up now. With a `source` (a directory, s3://bucket/prefix, hf://org/name) it is
+        registered first; an adapter names its `base`. Raises Conflict when the name stands for something else."""
         if source is not None:
             version = ModelVersion(model, source, task, base, created=time.time())
             await asyncio.to_thread(self._services.registry.register, version)
