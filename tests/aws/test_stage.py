@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,10 +108,48 @@ def test_what_a_job_cannot_read_is_refused(aws: Account, stage: str, data: Path,
         with pytest.raises(InvalidData, match="1 faulty line"):
             stack.training.fine_tune(data)
         assert stack.training.list() == []
-        kept = {**spec, "base": "s3://models/one", "data": {"train": "s3://theirs/train.jsonl"}}
-        told = stack.training.run(kept).refresh().spec
-        assert (told["base"], told["data"]["train"]) == ("s3://models/one", "s3://theirs/train.jsonl")
+        with pytest.raises(InvalidSpec, match=r"aws s3 cp --recursive s3://theirs/one s3://.*/models/NAME"):
+            stack.training.run({**spec, "base": "s3://theirs/one"})
+        with pytest.raises(InvalidSpec, match=r"aws s3 cp --recursive s3://theirs/x.jsonl s3://.*/data/NAME"):
+            stack.training.fine_tune("s3://theirs/x.jsonl")
+        with pytest.raises(InvalidSpec, match="have no 'minilm'"):
+            stack.training.run({**spec, "base": "minilm"})
+        assert stack.training.list() == []
     assert [r.path for r in aws.seen if r.method == "PUT" and "/data/" in r.path] == []
+
+
+def test_remote_data_is_known_by_what_lies_there(
+    aws: Account, stage: str, bucket: S3Objects, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, base = f"s3://{bucket.bucket}/mine/", f"s3://{bucket.bucket}/models/one"
+    with GenAIStack.deployed(stage) as stack:
+
+        def run(train: str) -> Any:
+            spec = {"name": "x", "method": "lora", "output": "x", "base": base, "data": {"train": train}}
+            return stack.training.run(spec)
+
+        with pytest.raises(InvalidData, match="holds no"):
+            run(source)
+        bucket.put("mine/a.jsonl", data.read_bytes())
+        first = run(source)
+        told = first._job.spec
+        assert (told["base"], told["data"]["train"]) == (base, source)
+        finished(bucket, first.id)
+        first.wait(progress=False)
+        assert run(source).id == first.id
+        bucket.put("mine/a.jsonl", b"{}\n")
+        assert run(source).id != first.id
+        revision = ["a" * 40]
+        monkeypatch.setattr(
+            "huggingface_hub.HfApi.repo_info", lambda *_, **__: SimpleNamespace(sha=revision[0])
+        )
+        one = run("hf://datasets/org/name@main/train.jsonl")
+        pinned = f"hf://datasets/org/name@{'a' * 40}/train.jsonl"
+        assert one.refresh().spec["data"]["train"] == pinned
+        revision[0] = "b" * 40
+        assert run(pinned)._job.spec == one._job.spec
+        other = run("hf://datasets/org/name@main/train.jsonl").refresh().spec["data"]["train"]
+        assert other == pinned.replace("a" * 40, "b" * 40)
 
 
 def test_several_nodes_are_another_job(aws: Account, stage: str, data: Path) -> None:

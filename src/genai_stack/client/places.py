@@ -12,8 +12,9 @@ from .. import names
 from ..errors import InvalidSpec, ObjectNotFound
 from ..ports import Job, ObjectStore
 from ..sources import absolute, store
+from ..sources.data import objects, pinned
 from . import bulk
-from .examples import Data, Kept, keep
+from .examples import Data, Kept, keep, of_all
 from .jobs import beside
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ UNHEARD: Mapping[Bulk, tuple[str, ...]] = {
 }
 """Options of the local engine and of the API."""
 ANYWHERE = ("hf://", "s3://")
-BY_NAME = ("builtin", "minilm", "scratch")
+BY_NAME = ("builtin", "scratch")
+"""What the containers bring along."""
 
 
 class Place(Protocol):
@@ -94,9 +96,15 @@ class Stage:
         self._stage, self._objects, self._bucket = stage, objects, bucket
 
     def keep(self, data: Data, method: str | None = None) -> Kept:
-        """What is named by `s3://` or `hf://` is taken as it is: the job reads and checks it."""
-        if isinstance(data, str) and data.startswith(ANYWHERE):
-            return Kept(data, hashlib.sha256(data.encode()).hexdigest(), None)
+        """What is remote already isn't copied: the job reads and checks it. `s3://` is known by the digests of what
+        lies there now, `hf://` by the commit it stands for now."""
+        if isinstance(data, str) and data.startswith("s3://"):
+            self._require_ours(data, "data")
+            _, found = objects(data)
+            return Kept(data, of_all([found[name].sha256 for name in sorted(found)]), None)
+        if isinstance(data, str) and data.startswith("hf://"):
+            address = pinned(data)
+            return Kept(address, hashlib.sha256(address.encode()).hexdigest(), None)
         with tempfile.TemporaryDirectory(prefix="genai-stack-") as folder:
             kept = keep(data, Path(folder), method)
             path = Path(kept.path)
@@ -115,8 +123,14 @@ class Stage:
                 self._objects.put(key, iter(lambda: stream.read(1 << 20), b""))
 
     def source(self, given: str) -> str:
+        if given.startswith("s3://"):
+            self._require_ours(given, "models")
         if given in BY_NAME or given.startswith(ANYWHERE):
             return given
+        if given == "minilm":
+            raise InvalidSpec(
+                f"the containers of stage {self._stage!r} have no 'minilm'; take a local stack for it"
+            )
         raise InvalidSpec(
             f"base {given!r} is on this machine, where no job of stage {self._stage!r} can read it; copy it with: "
             f"aws s3 cp --recursive {given} s3://{self._bucket}/models/NAME, and give that s3:// address"
@@ -151,6 +165,14 @@ class Stage:
     def fetch(self, job: Job, name: str) -> Path:
         found = self._objects.head(f"{names.job_output(job.id)}/{name}")
         return store.fetch(self._objects, {name: found}) / name
+
+    def _require_ours(self, address: str, folder: str) -> None:
+        """Jobs may read the artefact bucket and no other."""
+        if address.removeprefix("s3://").partition("/")[0] != self._bucket:
+            raise InvalidSpec(
+                f"no job of stage {self._stage!r} may read {address}; copy it with: aws s3 cp --recursive {address} "
+                f"s3://{self._bucket}/{folder}/NAME, and give that s3:// address"
+            )
 
     def _has(self, key: str, sha256: str) -> bool:
         try:

@@ -40,8 +40,10 @@ class Training:
         training program's hyperparameters (`epochs`, `learning_rate`, `batch_size`, `lora_rank` …), `seed`, `threads`
         and `method` ("lora", "qlora", "full" or "dpo"). `nodes` machines share the work, where there are several.
 
-        The data is checked before anything is submitted (InvalidData lists the faulty lines), and kept. The same
-        request again gives the same job, unless that one failed, was cancelled, or its model was deleted since.
+        The data is checked before anything is submitted (InvalidData lists the faulty lines), and kept. On a stage,
+        what is remote is checked by the job instead: `s3://` must be in the stage's artefact bucket and is known by
+        what lies there now, `hf://` is pinned to its commit of now. The same request again gives the same job, unless
+        that one failed, was cancelled, or its model was deleted since.
         Raises InvalidData, InvalidSpec, NotFound.
         """
         method = options.get("method") or "lora"
