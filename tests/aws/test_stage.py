@@ -15,6 +15,7 @@ from genai_stack.aws.objects import S3Objects
 from genai_stack.cli.run import run
 from genai_stack.client.places import Stage
 from genai_stack.errors import GenAIStackError, InvalidData, InvalidSpec, JobFailed, NotDeployedError
+from genai_stack.ports import ModelVersion
 from tests.aws.account import Account
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -114,6 +115,12 @@ def test_what_a_job_cannot_read_is_refused(aws: Account, stage: str, data: Path,
             stack.training.fine_tune("s3://theirs/x.jsonl")
         with pytest.raises(InvalidSpec, match="have no 'minilm'"):
             stack.training.run({**spec, "base": "minilm"})
+        stack._services.registry.register(ModelVersion("mine", str(tmp_path)))
+        with pytest.raises(InvalidSpec, match="is on this machine"):
+            stack.training.fine_tune(data, "mine")
+        with pytest.raises(NotDeployedError):
+            stack.hosting.deploy("new", "s3://theirs/one")
+        assert "new" not in [model.name for model in stack.hosting.list()]
         assert stack.training.list() == []
     assert [r.path for r in aws.seen if r.method == "PUT" and "/data/" in r.path] == []
 

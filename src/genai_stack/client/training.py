@@ -50,8 +50,10 @@ class Training:
         train = self._place.keep(data, method)
         held = self._place.keep(validation, method) if validation is not None else None
         called = suffix or _suffix(data)
-        registry = self._services.registry
-        return self._submit(lambda n: plan.fine_tune(registry, base, called, train, held, options, n, nodes))
+        registry, source = self._services.registry, self._place.source
+        return self._submit(
+            lambda n: plan.fine_tune(registry, base, called, train, held, options, n, source, nodes)
+        )
 
     def run(self, spec: str | Path | Mapping[str, Any], *, nodes: int = 1) -> TrainingJob:
         """Runs a whole training spec, a TOML or JSON file or its content. Paths in it are taken from the working
