@@ -128,4 +128,11 @@ def test_interrupting_train_leaves_the_job_running(
     monkeypatch.setattr(TrainingJob, "wait", interrupted)
     assert run(["train", data]) == 1
     assert "left ftjob-" in capsys.readouterr().err
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise Overloaded("AWS Batch is busy (ThrottlingException); try again in a moment")
+
+    monkeypatch.setattr(TrainingJob, "wait", unreachable)
+    assert run(["train", data]) == 1
+    assert "busy (ThrottlingException); try again in a moment; left ftjob-" in capsys.readouterr().err
     assert machine(capsys, "jobs", "list")[0]["state"] != "cancelled"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import GenAIStackError, JobFailed
 from . import show
 from .options import bottom, home_option, json_option, stage_option
 
@@ -73,15 +74,18 @@ def train(
 
 
 def follow(job: TrainingJob, option: str = "", *, quiet: bool) -> None:
-    """Waits for the job, with a progress bar unless `quiet`; Ctrl-C leaves it running. `option` is what other verbs
-    need to find it."""
+    """Waits for the job, with a progress bar unless `quiet`. Ctrl-C, or a look at it that fails, leaves it running, and
+    the message says so. `option` is what other verbs need to find it."""
     if not quiet:
         click.echo(f"job {job.id}", err=True)
     try:
         job.wait(progress=not quiet)
-    except KeyboardInterrupt:
+    except JobFailed:
+        raise
+    except (KeyboardInterrupt, GenAIStackError) as error:
+        why = f"{error.message}; " if isinstance(error, GenAIStackError) else ""
         raise click.ClickException(
-            f"left {job.id} running; see: genai-stack jobs show {job.id}{option}, "
+            f"{why}left {job.id} running; see: genai-stack jobs show {job.id}{option}, "
             f"or: genai-stack jobs cancel {job.id}{option}"
         ) from None
 

@@ -80,7 +80,8 @@ class TrainingJob:
 
     def wait(self, *, progress: bool = True, timeout: float | None = None) -> Self:
         """Returns when the job has succeeded, showing a progress bar on stderr meanwhile. Raises JobFailed when it
-        ends otherwise, TimeoutError after `timeout` seconds; an interrupt leaves the job running."""
+        ends otherwise, TimeoutError after `timeout` seconds. An interrupt, or another error in looking after it, leaves
+        the job running."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with Follower(self, show=progress) as follower:
             while not follower.step():
