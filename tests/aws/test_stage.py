@@ -81,6 +81,10 @@ def test_a_file_becomes_a_model(aws: Account, stage: str, bucket: S3Objects, dat
 
 async def test_the_asynchronous_twin(aws: Account, stage: str, bucket: S3Objects, data: Path) -> None:
     async with await AsyncGenAIStack.deployed(stage) as stack:
+        asked = len(aws.seen)
+        assert stack.training
+        assert stack.hosting
+        assert len(aws.seen) == asked  # nothing waits for the account inside a property
         job = await stack.training.fine_tune(data)
         finished(bucket, job.id)
         assert (await job.wait(progress=False)).state == "succeeded"
