@@ -203,7 +203,14 @@ def test_a_stage_is_not_a_home(stage: str, data: Path, capsys: pytest.CaptureFix
         for order in (["--home", "x", "--stage", stage], ["--stage", stage, "--home", "x"]):
             assert run([*arguments, *order]) == 2
             assert "--stage isn't; give one of them" in capsys.readouterr().err
-    assert run(["jobs", "list", "--stage", "a/b"]) == 2
+    for name in ("a/b", "a.b", "a_b", "-a", ""):
+        assert run(["jobs", "list", f"--stage={name}"]) == 2
+        assert "a stage's name has letters" in capsys.readouterr().err
+
+
+def test_a_spec_is_a_file_here(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "s3://bucket/spec.toml", "--stage", stage]) == 2
+    assert "fetch s3://bucket/spec.toml, and give its path" in capsys.readouterr().err
 
 
 def test_a_stage_that_is_not_deployed_names_the_stack(

@@ -37,8 +37,10 @@ def stage_option(function: F) -> F:
 
 
 def _stage(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value):
-        raise click.BadParameter("a stage's name has letters, digits, '.', '_' and '-'")
+    if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", value):
+        raise click.BadParameter(
+            "a stage's name has letters, digits and '-', and begins with a letter or digit"
+        )
     return value
 
 

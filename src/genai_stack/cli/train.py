@@ -14,6 +14,8 @@ from .options import bottom, home_option, json_option, stage_option
 if TYPE_CHECKING:
     from ..client.jobs import TrainingJob
 
+SPECS = (".toml", ".json")
+
 
 @click.command()
 @click.argument("data")
@@ -50,8 +52,10 @@ def train(
 
     With --stage the job runs on AWS Batch, and DATA is uploaded for it; --nodes takes several machines there.
     """
+    if "://" in data and data.endswith(SPECS):
+        raise click.UsageError(f"a spec is read here, before there is a job; fetch {data}, and give its path")
     training, place = bottom(home, stage)
-    if Path(data).suffix in (".toml", ".json"):
+    if data.endswith(SPECS):
         given = [n for n in options if _told(n)]
         if given:
             raise click.UsageError(
