@@ -27,7 +27,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
     """What a request says in `model`: letters, digits and `._:/-`."""
     source: Annotated[str, msgspec.Meta(min_length=1)]
-    """`builtin`, `minilm`, a model directory (relative to stack.toml) or `hf://org/name[@revision]`."""
+    """`builtin`, `minilm`, a model directory (relative to stack.toml), `s3://bucket/prefix` or
+    `hf://org/name[@revision]`."""
     task: Literal["chat", "embedding"] = "chat"
     """What the model does."""
 
@@ -305,7 +306,7 @@ def _refuse_misfits(training: TrainingConfig, lines: dict[TomlPath, int], file: 
 
 
 def _absolute(source: str, base: Path) -> str:
-    if source in ("builtin", "minilm") or source.startswith("hf://"):
+    if source in ("builtin", "minilm") or "://" in source:
         return source
     return str((base / Path(source).expanduser()).absolute())
 

@@ -8,6 +8,8 @@ Layer = Literal["training", "hosting", "service"]
 ROOT = "genai-stack"
 CANCELLED = "cancelled through genai-stack"
 """The reason given to Batch's TerminateJob. Batch calls such a job FAILED and keeps the reason."""
+CDK_CLI = "aws-cdk@2.1148.1"
+"""The one that fits the library; a bare `aws-cdk` resolves to another."""
 
 
 def parameter(stage: str, layer: Layer, what: str) -> str:
@@ -18,6 +20,17 @@ def parameter(stage: str, layer: Layer, what: str) -> str:
 def cloudformation_stack(layer: Layer) -> str:
     """The stack to deploy for a layer: `GenaiStack-Training`, `-Hosting`, `-Service`."""
     return f"GenaiStack-{layer.capitalize()}"
+
+
+def remedy(layer: Layer, stage: str = "NAME") -> str:
+    """What to do about a layer that isn't there, as the end of a message; `stage` is a word for it where it isn't
+    known. The training stack is the one that can be deployed."""
+    if layer == "training":
+        return f"run: npx {CDK_CLI} deploy {cloudformation_stack(layer)} -c stage={stage}"
+    return (
+        "this version deploys no API and hosts no models for a stage; set GENAI_STACK_BASE_URL and "
+        "GENAI_STACK_API_KEY to an API that runs elsewhere, or take a local stack"
+    )
 
 
 def log_group(stage: str, layer: Layer) -> str:

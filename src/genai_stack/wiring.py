@@ -39,7 +39,7 @@ def local_services(home: Path, config: StackConfig | None = None) -> Services:
 
 def aws_services(stage: str) -> Services:
     """What `stage` of this stack has in the account at hand, found by what its training stack published. Raises
-    NotDeployedError, which names the stack to deploy. Its models are asked through its API: `models` refuses them."""
+    NotDeployedError, which names the stack to deploy. None of its models is hosted: `models` refuses them."""
     from .aws import published
     from .aws.jobs import BatchJobs, Fleet
     from .aws.objects import S3Objects

@@ -67,8 +67,8 @@ def stage(aws: Account, fleet: Fleet, tmp_path: Path) -> str:
         "multi-node-queue": fleet.multi_node_queue,
         "train-definition": fleet.definitions["train"],
         "train-multi-node-definition": "multi",
-        "evaluate-definition": "evaluate",
-        "batch-definition": "batch",
+        "evaluate-definition": fleet.definitions["train"],
+        "batch-definition": fleet.definitions["train"],
         "log-group": fleet.log_group,
     }
     for what, value in published.items():

@@ -25,7 +25,7 @@ FLEET = Fleet(
 
 class HandBatch:
     """`jobs` are JobDetails by id; what was asked is in `orders` and `ended`. `broken` is raised by the next submit,
-    after it took effect where `effect` says so."""
+    after it took effect where `effect` says so. `queues` is the state of every queue."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -34,6 +34,7 @@ class HandBatch:
         self.described: list[list[str]] = []
         self.broken: list[BaseException] = []
         self.effect = True
+        self.queues = "ENABLED"
 
     def submit_job(self, **order: Any) -> dict[str, Any]:
         error = self.broken.pop() if self.broken else None
@@ -62,6 +63,11 @@ class HandBatch:
     def describe_jobs(self, *, jobs: list[str]) -> dict[str, Any]:
         self.described.append(jobs)
         return {"jobs": [self.jobs[id] for id in jobs if id in self.jobs]}
+
+    def describe_job_queues(self, *, jobQueues: list[str]) -> dict[str, Any]:
+        places = [{"order": 1, "computeEnvironment": "arn:machines"}]
+        about = {"computeEnvironmentOrder": places, "state": self.queues}
+        return {"jobQueues": [{"jobQueueName": name, **about} for name in jobQueues]}
 
     def terminate_job(self, *, jobId: str, reason: str) -> dict[str, Any]:
         self.ended.append((jobId, reason))

@@ -105,6 +105,21 @@ def test_what_batch_refuses_has_failed_and_says_why(account: Account) -> None:
     assert "batch:SubmitJob" in (job.error or "")
 
 
+def test_a_closed_queue_says_how_to_open_it(account: Account) -> None:
+    account.batch.broken, account.batch.effect, account.batch.queues = (
+        [refused("ClientException")],
+        False,
+        "DISABLED",
+    )
+    with pytest.raises(GenAIStackError, match=r"\[training\.budget\] is spent") as told:
+        account.queue.submit(TRAIN)
+    assert told.value.message.endswith(
+        "reopen it with: aws batch update-compute-environment --compute-environment arn:machines --state ENABLED"
+        " && aws batch update-job-queue --job-queue spot --state ENABLED"
+    )
+    assert account.queue.get("ftjob-1").error == told.value.message
+
+
 @pytest.mark.parametrize("effect", [True, False], ids=["after SubmitJob", "before SubmitJob"])
 def test_a_killed_submit_is_finished_by_whoever_looks_next(
     account: Account, monkeypatch: pytest.MonkeyPatch, effect: bool

@@ -208,7 +208,9 @@ def test_what_others_put_under_a_key_of_their_own_is_left_out(aws: Account, stor
 
 def test_a_bucket_that_is_not_there_names_the_stack(aws: Account) -> None:
     store = S3Objects("never-deployed-bucket")
-    says = "the bucket never-deployed-bucket doesn't exist; run: cdk deploy GenaiStack-Training"
+    says = (
+        "the bucket never-deployed-bucket doesn't exist; run: npx aws-cdk@2.1148.1 deploy GenaiStack-Training"
+    )
     for call in (
         lambda: store.put("a", b""),
         lambda: store.put("a", pieces(12 << 20)),

@@ -114,7 +114,7 @@ def test_a_ceiling_holds_under_threads(store: DynamoRecords) -> None:
 
 def test_a_table_that_is_not_there_names_the_stack(aws: Account) -> None:
     store = DynamoRecords("never-deployed")
-    says = "the table never-deployed doesn't exist; run: cdk deploy GenaiStack-Training"
+    says = "the table never-deployed doesn't exist; run: npx aws-cdk@2.1148.1 deploy GenaiStack-Training"
     for call in (
         lambda: store.put("c", "a", {}),
         lambda: store.get("c", "a"),

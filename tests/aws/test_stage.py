@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from genai_stack.aws.objects import S3Objects
 from genai_stack.cli.run import run
 from genai_stack.client.places import Stage
 from genai_stack.errors import GenAIStackError, InvalidData, InvalidSpec, JobFailed, NotDeployedError
+from genai_stack.ports import ModelVersion
 from tests.aws.account import Account
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -71,14 +73,18 @@ def test_a_file_becomes_a_model(aws: Account, stage: str, bucket: S3Objects, dat
         assert (len(job.events()), job.metrics()[0]["loss"]) == (1, 1.0)
         (tuned,) = [model for model in stack.hosting.list() if model.base]
         assert (tuned.name, tuned.live) == (job.model, False)
-        with pytest.raises(NotDeployedError, match="through its API only"):
+        with pytest.raises(NotDeployedError, match="hosts no models for a stage; set GENAI_STACK_BASE_URL"):
             stack.hosting.invoke(tuned.name, {})
-        with pytest.raises(NotDeployedError, match="GenaiStack-Service"):
+        with pytest.raises(NotDeployedError, match="deploys no API"):
             _ = stack.service
 
 
 async def test_the_asynchronous_twin(aws: Account, stage: str, bucket: S3Objects, data: Path) -> None:
     async with await AsyncGenAIStack.deployed(stage) as stack:
+        asked = len(aws.seen)
+        assert stack.training
+        assert stack.hosting
+        assert len(aws.seen) == asked  # nothing waits for the account inside a property
         job = await stack.training.fine_tune(data)
         finished(bucket, job.id)
         assert (await job.wait(progress=False)).state == "succeeded"
@@ -103,16 +109,58 @@ def test_what_a_job_cannot_read_is_refused(aws: Account, stage: str, data: Path,
         shape = {"tokenizer": str(tmp_path)}
         with pytest.raises(InvalidSpec, match="is on this machine"):
             stack.training.run({**spec, "method": "pretrain", "base": "scratch", "architecture": shape})
-        with pytest.raises(InvalidSpec, match="runs training jobs only"):
-            stack.training.evaluate("builtin", ["any"])
         data.write_text("{}\n")
         with pytest.raises(InvalidData, match="1 faulty line"):
             stack.training.fine_tune(data)
         assert stack.training.list() == []
-        kept = {**spec, "base": "s3://models/one", "data": {"train": "s3://theirs/train.jsonl"}}
-        told = stack.training.run(kept).refresh().spec
-        assert (told["base"], told["data"]["train"]) == ("s3://models/one", "s3://theirs/train.jsonl")
+        with pytest.raises(InvalidSpec, match=r"aws s3 cp --recursive s3://theirs/one s3://.*/models/NAME"):
+            stack.training.run({**spec, "base": "s3://theirs/one"})
+        with pytest.raises(InvalidSpec, match=r"aws s3 cp --recursive s3://theirs/x.jsonl s3://.*/data/NAME"):
+            stack.training.fine_tune("s3://theirs/x.jsonl")
+        with pytest.raises(InvalidSpec, match="have no 'minilm'"):
+            stack.training.run({**spec, "base": "minilm"})
+        stack._services.registry.register(ModelVersion("mine", str(tmp_path)))
+        with pytest.raises(InvalidSpec, match="is on this machine"):
+            stack.training.fine_tune(data, "mine")
+        with pytest.raises(NotDeployedError):
+            stack.hosting.deploy("new", "s3://theirs/one")
+        assert "new" not in [model.name for model in stack.hosting.list()]
+        assert stack.training.list() == []
     assert [r.path for r in aws.seen if r.method == "PUT" and "/data/" in r.path] == []
+
+
+def test_remote_data_is_known_by_what_lies_there(
+    aws: Account, stage: str, bucket: S3Objects, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, base = f"s3://{bucket.bucket}/mine/", f"s3://{bucket.bucket}/models/one"
+    with GenAIStack.deployed(stage) as stack:
+
+        def run(train: str) -> Any:
+            spec = {"name": "x", "method": "lora", "output": "x", "base": base, "data": {"train": train}}
+            return stack.training.run(spec)
+
+        with pytest.raises(InvalidData, match="holds no"):
+            run(source)
+        bucket.put("mine/a.jsonl", data.read_bytes())
+        first = run(source)
+        told = first._job.spec
+        assert (told["base"], told["data"]["train"]) == (base, source)
+        finished(bucket, first.id)
+        first.wait(progress=False)
+        assert run(source).id == first.id
+        bucket.put("mine/a.jsonl", b"{}\n")
+        assert run(source).id != first.id
+        revision = ["a" * 40]
+        monkeypatch.setattr(
+            "huggingface_hub.HfApi.repo_info", lambda *_, **__: SimpleNamespace(sha=revision[0])
+        )
+        one = run("hf://datasets/org/name@main/train.jsonl")
+        pinned = f"hf://datasets/org/name@{'a' * 40}/train.jsonl"
+        assert one.refresh().spec["data"]["train"] == pinned
+        revision[0] = "b" * 40
+        assert run(pinned)._job.spec == one._job.spec
+        other = run("hf://datasets/org/name@main/train.jsonl").refresh().spec["data"]["train"]
+        assert other == pinned.replace("a" * 40, "b" * 40)
 
 
 def test_several_nodes_are_another_job(aws: Account, stage: str, data: Path) -> None:
@@ -155,16 +203,23 @@ def test_a_stage_is_not_a_home(stage: str, data: Path, capsys: pytest.CaptureFix
         for order in (["--home", "x", "--stage", stage], ["--stage", stage, "--home", "x"]):
             assert run([*arguments, *order]) == 2
             assert "--stage isn't; give one of them" in capsys.readouterr().err
-    assert run(["jobs", "list", "--stage", "a/b"]) == 2
+    for name in ("a/b", "a.b", "a_b", "-a", ""):
+        assert run(["jobs", "list", f"--stage={name}"]) == 2
+        assert "a stage's name has letters" in capsys.readouterr().err
+
+
+def test_a_spec_is_a_file_here(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "s3://bucket/spec.toml", "--stage", stage]) == 2
+    assert "fetch s3://bucket/spec.toml, and give its path" in capsys.readouterr().err
 
 
 def test_a_stage_that_is_not_deployed_names_the_stack(
     aws: Account, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["train", str(data), "--stage", "nowhere"]) == 1
-    assert "/genai-stack/nowhere/training/artefact-bucket; run: cdk deploy GenaiStack-Training" in (
-        capsys.readouterr().err
-    )
+    told = capsys.readouterr().err
+    assert "/genai-stack/nowhere/training/artefact-bucket; run: npx aws-cdk@2.1148.1 deploy" in told
+    assert told.endswith("deploy GenaiStack-Training -c stage=nowhere\n")
     with pytest.raises(NotDeployedError, match="GenaiStack-Training"):
         wiring.aws_services("nowhere")
 

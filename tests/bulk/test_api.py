@@ -48,5 +48,8 @@ def test_a_stack_started_for_it_knows_the_model_and_its_adapter(tmp_path: Path) 
     config = load_config(file)
     assert (config.local.precision, config.local.threads) == ("f32", 2)
     assert [(m.name, m.source) for m in config.models] == [("base", model.source)]
+    stored = EvaluationSpec(ModelSpec("m", "s3://bucket/models/m"), ("t",), "out")
+    there = load_config(_prepared(stored, Place(tmp_path / "other"))[1])
+    assert there.models[0].source == "s3://bucket/models/m"
     adapter = wiring.local_services(home, config).registry.get(model.name)
     assert (adapter.source, adapter.base) == ("/adapter", "base")

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from genai_stack import wiring
-from genai_stack.bulk.places import Place, fetch, fetch_adapter, open_place, read_bytes
-from genai_stack.bulk.specs import ModelSpec
-from genai_stack.errors import InvalidData, InvalidModel, InvalidSpec
+from genai_stack.bulk.places import Place, fetch, open_place, read_bytes
+from genai_stack.errors import InvalidData, InvalidSpec
 from genai_stack.local.objects import DirectoryObjects
 
 
@@ -80,9 +79,3 @@ def test_what_s3_names_is_fetched(
         read_bytes("s3://bucket/nowhere")
     with pytest.raises(InvalidSpec, match="No such file"):
         read_bytes(str(tmp_path / "nowhere.json"))
-    place = Place(tmp_path / "out")
-    with pytest.raises(InvalidModel, match="no adapter_config"):
-        fetch_adapter(ModelSpec("m", "builtin", "s3://bucket/jobs/x/adapter"), place)
-    store.put("jobs/x/adapter/adapter_config.json", b"{}")
-    model = fetch_adapter(ModelSpec("m", "builtin", "s3://bucket/jobs/x/adapter"), place)
-    assert (Path(str(model.adapter)) / "adapter_config.json").read_bytes() == b"{}"

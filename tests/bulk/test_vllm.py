@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from genai_stack.bulk.specs import BatchSpec, ModelSpec
 from genai_stack.bulk.vllm import command
@@ -115,9 +117,10 @@ def test_the_command_line(tmp_path: Path) -> None:
     ]  # fmt: skip
     adapter = tmp_path / "adapter"
     tuned = BatchSpec(ModelSpec("ft:q:x:1", "hf://Qwen/Qwen3-4B", str(adapter)), "in", CHAT, "out", "vllm")  # type: ignore[arg-type]
+    adapter.mkdir()
+    save_file({"a": np.zeros(1)}, adapter / "adapter_model.safetensors")
     with pytest.raises(InvalidModel, match="no LoRA rank"):
         command(tuned, "vllm", asked, answers)
-    adapter.mkdir()
     (adapter / "adapter_config.json").write_text('{"r": 24}')
     line = command(tuned, "vllm", asked, answers)
     assert line[line.index("--max-lora-rank") + 1] == "32"

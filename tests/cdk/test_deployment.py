@@ -68,7 +68,7 @@ def test_the_package_finds_what_was_published(deployed: dict[str, str]) -> None:
     found = {what: read("dev", "training", what) for what in PUBLISHED}
     assert found == {what: deployed["Output" + what.replace("-", "")] for what in PUBLISHED}
     assert all(found.values())
-    with pytest.raises(NotDeployedError, match="cdk deploy GenaiStack-Training"):
+    with pytest.raises(NotDeployedError, match="deploy GenaiStack-Training -c stage=prod"):
         read("prod", "training", "spot-queue")
 
 

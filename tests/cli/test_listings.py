@@ -10,6 +10,7 @@ import pytest
 
 from genai_stack import wiring
 from genai_stack.cli.run import run
+from genai_stack.errors import Overloaded
 from genai_stack.ports import ModelVersion, Services
 from tests.client.fakes import make_services
 
@@ -128,4 +129,11 @@ def test_interrupting_train_leaves_the_job_running(
     monkeypatch.setattr(TrainingJob, "wait", interrupted)
     assert run(["train", data]) == 1
     assert "left ftjob-" in capsys.readouterr().err
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise Overloaded("AWS Batch is busy (ThrottlingException); try again in a moment")
+
+    monkeypatch.setattr(TrainingJob, "wait", unreachable)
+    assert run(["train", data]) == 1
+    assert "busy (ThrottlingException); try again in a moment; left ftjob-" in capsys.readouterr().err
     assert machine(capsys, "jobs", "list")[0]["state"] != "cancelled"

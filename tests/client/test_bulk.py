@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from genai_stack.client.bulk import AsyncBatchJob, AsyncEvaluationJob, BatchJob, EvaluationJob
+from genai_stack.client.places import ThisMachine
 from genai_stack.client.training import AsyncTraining, Training
 from genai_stack.errors import InvalidData, InvalidSpec, JobFailed, NotFound
 from genai_stack.ports import ModelVersion
@@ -17,7 +18,7 @@ from tests.client.fakes import make_services
 
 
 def made(home: Path, *script: str) -> Training:
-    return Training(make_services(home, *script), home / "data")
+    return Training(make_services(home, *script), ThisMachine(home / "data"))
 
 
 def request(training: Training, id: str) -> Any:

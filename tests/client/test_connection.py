@@ -99,14 +99,16 @@ def test_a_deployed_stack_is_found_by_what_it_published(account: Any, monkeypatc
         assert stack.endpoint == Endpoint(url.rstrip("/"), "sk-live")
         assert stack.service.openai.api_key == "sk-live"
         for layer in ("training", "hosting"):
-            with pytest.raises(NotDeployedError, match="run: cdk deploy GenaiStack-Training"):
+            with pytest.raises(NotDeployedError, match="deploy GenaiStack-Training -c stage=dev"):
                 getattr(stack, layer)
     monkeypatch.setenv("GENAI_STACK_API_KEY", "sk-mine")
     assert GenAIStack.deployed("dev").endpoint.key == "sk-mine"
 
 
 async def test_what_is_not_deployed_says_what_to_deploy(account: Any) -> None:
-    says = r"/genai-stack/prod/service/api-key; run: cdk deploy GenaiStack-Service"
+    says = (
+        r"/genai-stack/prod/training/.*; run: npx aws-cdk@2\.1148\.1 deploy GenaiStack-Training -c stage=prod"
+    )
     with pytest.raises(NotDeployedError, match=says):
         GenAIStack.deployed("prod")
     with pytest.raises(NotDeployedError, match=says):

@@ -104,6 +104,21 @@ def test_models_are_deployed_listed_and_deleted(services: Services, hosting: Hos
         hosting.delete("builtin")
 
 
+def test_a_model_that_does_not_come_up_is_forgotten(
+    services: Services, hosting: Hosting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosting.deploy("old", "/models/old")
+
+    async def broken(model: str) -> None:
+        raise EngineFailed("no")
+
+    monkeypatch.setattr(services.models, "deploy", broken)
+    for name in ("old", "new"):
+        with pytest.raises(EngineFailed):
+            hosting.deploy(name, f"/models/{name}")
+    assert [m.name for m in hosting.list()] == ["builtin", "all-minilm-l6-v2", "old"]
+
+
 async def test_the_asynchronous_twin(services: Services) -> None:
     hosting = AsyncHosting(services)
     services.registry.register(ModelVersion("x", "/x"))

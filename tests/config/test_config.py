@@ -126,6 +126,13 @@ def test_model_directories_are_relative_to_the_file(tmp_path: Path) -> None:
     assert config.default_model == "mine"
 
 
+def test_an_address_stays_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "stack.toml").write_text("[[model]]\nname = 'mine'\nsource = 's3://bucket/models/mine'\n")
+    assert load_config(tmp_path / "stack.toml").models[0].source == "s3://bucket/models/mine"
+    added = StackConfig().serving("s3://bucket/models/mine").models[0]
+    assert (added.name, added.source) == ("mine", "s3://bucket/models/mine")
+
+
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no\.toml: can't be read: No such file"):
         load_config(tmp_path / "no.toml")

@@ -67,7 +67,7 @@ def refusal(error: Any, service: str, what: str, layer: names.Layer) -> GenAISta
     if code in THROTTLES:
         return Overloaded(f"{what} is busy ({code}); try again in a moment")
     if code in MISSING:
-        return NotDeployedError(f"{what} doesn't exist; run: cdk deploy {names.cloudformation_stack(layer)}")
+        return NotDeployedError(f"{what} doesn't exist; {names.remedy(layer)}")
     if code in DENIED:
         action = ACTIONS.get(operation, f"{service}:{operation}")
         return GenAIStackError(

@@ -90,7 +90,8 @@ class BatchJobs:
         return [seen.get(entry.id, entry).job for entry in entries]
 
     def cancel(self, id: str) -> Job:
-        """Returns when Batch has taken the order: it ends the program by SIGTERM, and SIGKILL after 30 seconds."""
+        """Returns when Batch has taken the order: it ends the program by SIGTERM, and by SIGKILL 100
+        seconds later (torch's launcher ends several processes after 30)."""
         entry = self._jobs.get(id)
         if entry.state not in FINAL_STATES and entry.batch is None:
             entry = self._adopt(entry, self._find(entry))
@@ -196,7 +197,7 @@ class BatchJobs:
                 status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
                 why = refusal(error, "batch", "AWS Batch", "training")
                 if code_of(error) not in THROTTLES and status < 500:
-                    raise _Refused(why) from error
+                    raise _Refused(self._closed(self._queue(entry)) or why) from error
             except BotoCoreError as error:  # it may have arrived all the same
                 why = unreachable("can't reach AWS Batch", error)
             if attempt < SUBMITS:
@@ -217,6 +218,26 @@ class BatchJobs:
 
     def _queue(self, entry: JobEntry) -> str:
         return self._fleet.spot_queue if entry.nodes == 1 else self._fleet.multi_node_queue
+
+    def _closed(self, queue: str) -> GenAIStackError | None:
+        """What to say about a queue that takes no jobs; None when it takes them, or when nobody can tell."""
+        try:
+            with translated("batch", "AWS Batch"):
+                found = self._batch.describe_job_queues(jobQueues=[queue])["jobQueues"]
+        except GenAIStackError:  # these credentials may be good for submitting only
+            return None
+        if not found or found[0]["state"] != "DISABLED":
+            return None
+        name = found[0]["jobQueueName"]
+        places = [place["computeEnvironment"] for place in found[0]["computeEnvironmentOrder"]]
+        opened = [
+            f"aws batch update-compute-environment --compute-environment {p} --state ENABLED" for p in places
+        ]
+        opened.append(f"aws batch update-job-queue --job-queue {name} --state ENABLED")
+        return GenAIStackError(
+            f"the queue {name} is closed, as it is when the month's [training.budget] is spent; raise monthly_usd and "
+            f"deploy again, or reopen it with: {' && '.join(opened)}"
+        )
 
     def _find(self, entry: JobEntry) -> str | None:
         """Batch's id of the job of that name, the oldest of them. The filter ignores case, ids don't."""

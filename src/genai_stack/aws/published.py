@@ -21,14 +21,14 @@ class Published(dict[str, str]):
         self._stage, self._layer = stage, layer
 
     def __missing__(self, what: str) -> str:
-        raise _absent(names.parameter(self._stage, self._layer, what), self._layer)
+        raise _absent(self._stage, self._layer, names.parameter(self._stage, self._layer, what))
 
 
 def read(stage: str, layer: names.Layer, what: str) -> str:
     """The value of one parameter, decrypted. Raises NotDeployedError, which names the stack to deploy, and
     GenAIStackError when the account can't be asked."""
     name = names.parameter(stage, layer, what)
-    reply = _asked(name, layer, lambda ssm: ssm.get_parameter(Name=name, WithDecryption=True))
+    reply = _asked(stage, layer, name, lambda ssm: ssm.get_parameter(Name=name, WithDecryption=True))
     return str(reply["Parameter"]["Value"])
 
 
@@ -40,13 +40,13 @@ def read_all(stage: str, layer: names.Layer) -> Published:
     def pages(ssm: Any) -> list[Any]:
         return list(ssm.get_paginator("get_parameters_by_path").paginate(Path=path, WithDecryption=True))
 
-    for page in _asked(path, layer, pages):
+    for page in _asked(stage, layer, path, pages):
         for parameter in page["Parameters"]:
             found[parameter["Name"].removeprefix(path)] = parameter["Value"]
     return found
 
 
-def _asked(name: str, layer: names.Layer, question: Callable[[Any], T]) -> T:
+def _asked(stage: str, layer: names.Layer, name: str, question: Callable[[Any], T]) -> T:
     ssm = session.client("ssm")
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -54,7 +54,7 @@ def _asked(name: str, layer: names.Layer, question: Callable[[Any], T]) -> T:
         return question(ssm)
     except ClientError as error:
         if code_of(error) == "ParameterNotFound":
-            raise _absent(name, layer) from None
+            raise _absent(stage, layer, name) from None
         raise GenAIStackError(f"can't read {name}: {error}") from error
     except BotoCoreError as error:
         raise unreachable(f"can't read {name}", error) from error
@@ -62,7 +62,5 @@ def _asked(name: str, layer: names.Layer, question: Callable[[Any], T]) -> T:
         ssm.close()
 
 
-def _absent(name: str, layer: names.Layer) -> NotDeployedError:
-    return NotDeployedError(
-        f"nothing is published under {name}; run: cdk deploy {names.cloudformation_stack(layer)}"
-    )
+def _absent(stage: str, layer: names.Layer, name: str) -> NotDeployedError:
+    return NotDeployedError(f"nothing is published under {name}; {names.remedy(layer, stage)}")

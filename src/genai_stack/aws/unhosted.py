@@ -1,10 +1,11 @@
-"""ModelHost of a stage whose models can be asked through its API only."""
+"""ModelHost of a stage: none of its models is up."""
 
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from typing import NoReturn
 
+from genai_stack import names
 from genai_stack.errors import NotDeployedError
 from genai_stack.ports import Reply, ReplyStream
 
@@ -35,6 +36,5 @@ class UnhostedModels:
 
     def _refuse(self, model: str) -> NoReturn:
         raise NotDeployedError(
-            f"the stage {self._stage!r} hosts no {model!r} of its own: its models are reached through its API only; "
-            "use .service, or a local stack for this"
+            f"nothing answers as {model!r} in stage {self._stage!r}: {names.remedy('hosting', self._stage)}"
         )

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from .. import settings
 from ..config import load_config
 from ..errors import InvalidSpec
+from ..sources import absolute
 from .places import Place
 from .specs import EvaluationSpec
 
@@ -58,12 +59,9 @@ def _prepared(spec: EvaluationSpec, place: Place) -> tuple[Path, Path]:
     home = place.scratch_home()
     config = home / "stack.toml"
     base, *adapters = spec.model.versions()
-    source = base.source
-    if source not in ("builtin", "minilm") and not source.startswith("hf://"):
-        source = str(Path(source).expanduser().absolute())
     text = f"[local]\nprecision = {_quoted(spec.precision)}\nthreads = {spec.threads}\n"
     text += f"max_running = {max(spec.max_in_flight, 8)}\n"
-    text += f"[[model]]\nname = {_quoted(base.name)}\nsource = {_quoted(source)}\n"
+    text += f"[[model]]\nname = {_quoted(base.name)}\nsource = {_quoted(absolute(base.source))}\n"
     config.write_text(text, encoding="utf-8")
     registry = wiring.local_services(home, load_config(config)).registry
     for adapter in adapters:

@@ -23,7 +23,7 @@ from .entries import Entry
 from .files import MANIFEST, RunLog, write_manifest
 from .intake import MAX_BYTES, Line, read, require
 from .ledger import ERRORS, OUTPUT, Counts, Ledger
-from .places import Place, fetch, fetch_adapter
+from .places import Place, fetch
 from .program import Interrupted, main
 from .pulse import Pulse
 from .specs import BatchSpec
@@ -43,9 +43,8 @@ def run(spec: BatchSpec, place: Place, log: RunLog, stop: threading.Event) -> No
         _tell_start(ledger.counts, log)
         with Pulse(_beat(ledger, log), place):
             if ledger.counts.left and not stop.is_set():
-                here = msgspec.structs.replace(spec, model=fetch_adapter(spec.model, place))
                 lines = (line for line in read(path) if not ledger.done(line.number))
-                _engine(here, place, lines, ledger, stop)
+                _engine(spec, place, lines, ledger, stop)
         counts = ledger.counts
         if counts.left:
             raise Interrupted(

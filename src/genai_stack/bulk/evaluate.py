@@ -21,7 +21,7 @@ from . import harness
 from .answers import Answers
 from .api import api
 from .files import MANIFEST, RunLog, write_manifest, write_whole
-from .places import Place, fetch_adapter
+from .places import Place
 from .program import INTERRUPTED, Interrupted, main
 from .pulse import Pulse
 from .scores import RESULTS, Results, scores_of
@@ -45,8 +45,7 @@ def run(spec: EvaluationSpec, place: Place, log: RunLog, stop: threading.Event) 
     answers = Answers(place.path / ANSWERS)
     log.event("started", f"{len(spec.tasks)} tasks against the {spec.against}", tasks=list(spec.tasks))
     began = time.monotonic()
-    here = msgspec.structs.replace(spec, model=fetch_adapter(spec.model, place))
-    with Pulse(_beat(answers, log), place), _leaving(stop, answers, place, log), _model(here, place) as lm:
+    with Pulse(_beat(answers, log), place), _leaving(stop, answers, place, log), _model(spec, place) as lm:
         answers.attach(lm)
         found = harness.evaluate(spec, lm, manager)
     if stop.is_set():

@@ -80,7 +80,7 @@ def on_weights(spec: EvaluationSpec) -> Any:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return get_model("hf")(
         pretrained=str(resolve(spec.model.source)),
-        peft=spec.model.adapter,
+        peft=str(resolve(spec.model.adapter)) if spec.model.adapter else None,
         device=device,
         dtype="float32" if device == "cpu" else "auto",
         batch_size=spec.batch_size,

@@ -7,13 +7,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-import msgspec
-
 from .. import settings
-from ..errors import InvalidData, InvalidModel, InvalidSpec, ObjectNotFound
+from ..errors import InvalidData, InvalidSpec, ObjectNotFound
 from ..ports import ObjectStore
 from .files import MANIFEST
-from .specs import SPEC_BYTES, ModelSpec
+from .specs import SPEC_BYTES
 
 CHUNK = 1 << 20
 SCRATCH = ".work"
@@ -112,19 +110,6 @@ def fetch(source: str, scratch: Path, *, at_most: int) -> Path:
     except ObjectNotFound as error:
         raise InvalidData(f"{source}: {error.message}") from None
     return scratch
-
-
-def fetch_adapter(model: ModelSpec, place: Place) -> ModelSpec:
-    """The model with its adapter in a local directory. Raises InvalidModel when there is nothing under its URI."""
-    if model.adapter is None or not model.adapter.startswith("s3://"):
-        return model
-    store, prefix = object_store(model.adapter)
-    copy = Place(place.scratch / "adapter", store, prefix).path
-    if not (copy / "adapter_config.json").is_file():
-        raise InvalidModel(
-            f"{model.adapter}: no adapter_config.json under it; give the prefix of a LoRA adapter"
-        )
-    return msgspec.structs.replace(model, adapter=str(copy))
 
 
 def read_bytes(source: str) -> bytes:

@@ -15,13 +15,15 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
 ENDPOINTS: tuple[str, ...] = get_args(Endpoint)
+VLLM_ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings")
+"""What `vllm run-batch` knows."""
 SPEC_BYTES = 1 << 20
 S = TypeVar("S", bound=msgspec.Struct)
 
 
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`name` is what requests say. `source` is `builtin`, `minilm`, a directory or hf://org/name[@revision];
-    `adapter` a LoRA directory on top of it."""
+    """`name` is what requests say. `source` is `builtin`, `minilm`, a directory, s3://bucket/prefix or
+    hf://org/name[@revision]; `adapter` a LoRA adapter on top of it, from one of these."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
     source: Text

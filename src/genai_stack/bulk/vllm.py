@@ -27,9 +27,8 @@ from . import entries
 from .entries import Entry
 from .files import whole_lines
 from .intake import Line
-from .specs import BatchSpec
+from .specs import VLLM_ENDPOINTS, BatchSpec
 
-KNOWN_ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings")
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What --max-lora-rank takes."""
 POLL_SECONDS = 0.5
@@ -52,7 +51,7 @@ class _Output(msgspec.Struct):
 
 
 def command(spec: BatchSpec, program: str, asked: Path, answers: Path) -> list[str]:
-    """The command line. Raises InvalidModel for an adapter whose rank can't be read."""
+    """The command line. Raises InvalidModel for a model or an adapter that can't be used."""
     model = spec.model
     line = [program, "run-batch", "-i", str(asked), "-o", str(answers)]
     line += ["--model", _weights(model.source), "--max-num-seqs", str(spec.max_in_flight)]
@@ -60,16 +59,22 @@ def command(spec: BatchSpec, program: str, asked: Path, answers: Path) -> list[s
         line += ["--revision", model.source.partition("@")[2]]
     if model.adapter is None:
         return [*line, "--served-model-name", model.name]
-    rank = _rank(Path(model.adapter))
-    line += ["--served-model-name", model.versions()[0].name, "--enable-lora", "--max-lora-rank", str(rank)]
-    return [*line, "--lora-modules", f"{model.name}={model.adapter}"]
+    adapter = resolve(model.adapter)
+    line += [
+        "--served-model-name",
+        model.versions()[0].name,
+        "--enable-lora",
+        "--max-lora-rank",
+        str(_rank(adapter)),
+    ]
+    return [*line, "--lora-modules", f"{model.name}={adapter}"]
 
 
 def run(spec: BatchSpec, scratch: Path, lines: Iterable[Line], record: Record, stop: threading.Event) -> None:
     """Runs vLLM once over `lines` and records what it answers, while it goes. When `stop` is set vLLM is ended, and
     what it had answered by then is recorded. Raises InvalidSpec before anything starts, and EngineFailed with vLLM's
     last words when it doesn't answer every line; what it did answer stays recorded."""
-    if spec.endpoint not in KNOWN_ENDPOINTS:
+    if spec.endpoint not in VLLM_ENDPOINTS:
         raise InvalidSpec(
             f'endpoint: vllm run-batch doesn\'t know {spec.endpoint}; use engine = "local" for it'
         )

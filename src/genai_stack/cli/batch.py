@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from . import show
-from .options import home_option, json_option, services
+from .options import bottom, computing, home_option, json_option, stage_option
 from .train import follow
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
@@ -24,32 +24,39 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 @click.option(
     "--max-in-flight", type=click.IntRange(1, 1024), help="Requests that share the batch.  [default: 64]"
 )
-@click.option("--engine", type=click.Choice(["local", "vllm"]), help="What computes.  [default: local]")
+@click.option(
+    "--engine", type=click.Choice(["local", "vllm"]), help="What computes.  [default: local; vllm on a stage]"
+)
 @click.option("--detach", is_flag=True, help="Print the job's id and leave it to itself.")
 @home_option
+@stage_option
 @json_option
 def batch(
-    file: Path, model: str, output: Path | None, detach: bool, home: Path, as_json: bool, **options: Any
+    file: Path,
+    model: str,
+    output: Path | None,
+    detach: bool,
+    home: Path,
+    stage: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Run a model over FILE: requests in OpenAI's batch format, one JSON object a line.
 
     FILE is checked whole first. The answers come in its order, as OpenAI's output file; lines that fail are in
     errors.jsonl beside it, and fail no other. Ctrl-C leaves the job running. The same request again picks up the same
     job.
-    """
-    from ..client.places import ThisMachine
-    from ..client.training import Training
-    from ..config import find_config, load_config
 
+    With --stage the job runs vLLM on AWS Batch; FILE is uploaded for it, and the answers are fetched.
+    """
     if detach and output:
         raise click.UsageError("--output is written at the end; it can't go with --detach")
-    local = load_config(find_config()).local
-    training = Training(services(home), ThisMachine(home / "data"))
-    job = training.batch(model, file, threads=local.threads, precision=local.precision, **options)
+    training, place = bottom(home, stage)
+    job = training.batch(model, file, **computing(stage), **options)
     if detach:
         show.document(job.refresh()) if as_json else click.echo(job.id)
         return
-    follow(job, quiet=as_json)
+    follow(job, place.option, quiet=as_json)
     if output:
         shutil.copyfile(job.output(), output)
     answers, counts = output or job.output(), job.counts()

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from . import show
-from .options import home_option, json_option, services
+from .options import bottom, computing, home_option, json_option, stage_option
 from .train import follow
 
 
@@ -21,35 +21,42 @@ from .train import follow
     "--num-fewshot", type=click.IntRange(0), help="Worked examples before each.  [default: the task's]"
 )
 @click.option(
-    "--against", type=click.Choice(["api", "weights"]), help="The model as served, or in torch.  [default: api]"
+    "--against",
+    type=click.Choice(["api", "weights"]),
+    help="The model as served, or in torch.  [default: api; weights on a stage]",
 )
 @click.option(
     "--task-dir", type=click.Path(path_type=Path, exists=True, file_okay=False), help="More tasks, in YAML."
 )
 @click.option("--detach", is_flag=True, help="Print the job's id and leave it to itself.")
 @home_option
+@stage_option
 @json_option
 def evaluate(
-    model: str, tasks: str, task_dir: Path | None, detach: bool, home: Path, as_json: bool, **options: Any
+    model: str,
+    tasks: str,
+    task_dir: Path | None,
+    detach: bool,
+    home: Path,
+    stage: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Score MODEL with the LM Evaluation Harness (the extra `eval`).
 
     The API is the stack that runs in this home, or one started for it. Ctrl-C leaves the job running. The same request
     again picks up the same job, and so does one that was interrupted: what was answered isn't asked again.
-    """
-    from ..client.places import ThisMachine
-    from ..client.training import Training
-    from ..config import find_config, load_config
 
+    With --stage the job runs on AWS Batch and scores the weights, on tasks that lm-eval has.
+    """
     named = [name for task in tasks.split(",") if (name := task.strip())]
-    local = load_config(find_config()).local
-    training = Training(services(home), ThisMachine(home / "data"))
-    asked = {"threads": local.threads, "precision": local.precision, **options}
+    training, place = bottom(home, stage)
+    asked = {**computing(stage), **options}
     job = training.evaluate(model, named, task_dir=str(task_dir) if task_dir else None, **asked)
     if detach:
         show.document(job.refresh()) if as_json else click.echo(job.id)
         return
-    follow(job, quiet=as_json)
+    follow(job, place.option, quiet=as_json)
     results = job.results()
     if as_json:
         show.document(results)

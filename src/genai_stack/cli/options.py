@@ -12,6 +12,8 @@ import click
 from .. import settings
 
 if TYPE_CHECKING:
+    from ..client.places import Place
+    from ..client.training import Training
     from ..ports import Services
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,8 +37,10 @@ def stage_option(function: F) -> F:
 
 
 def _stage(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value):
-        raise click.BadParameter("a stage's name has letters, digits, '.', '_' and '-'")
+    if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", value):
+        raise click.BadParameter(
+            "a stage's name has letters, digits and '-', and begins with a letter or digit"
+        )
     return value
 
 
@@ -56,3 +60,23 @@ def services(home: Path, stage: str | None = None) -> Services:
             raise click.UsageError("--home is on this machine, and --stage isn't; give one of them")
         return wiring.aws_services(stage)
     return wiring.local_services(home, load_config(find_config()))
+
+
+def bottom(home: Path, stage: str | None) -> tuple[Training, Place]:
+    """The training layer of `stage`, else that of `home`, and where its jobs run."""
+    from ..client import places
+    from ..client.training import Training
+
+    ports = services(home, stage)
+    place = places.of_stage(stage, ports.objects) if stage else places.ThisMachine(home / "data")
+    return Training(ports, place), place
+
+
+def computing(stage: str | None) -> dict[str, Any]:
+    """What ./stack.toml says about the engine of this machine; nothing for a stage, which has another."""
+    from ..config import find_config, load_config
+
+    if stage:
+        return {}
+    local = load_config(find_config()).local
+    return {"threads": local.threads, "precision": local.precision}

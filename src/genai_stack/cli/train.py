@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import GenAIStackError, JobFailed
 from . import show
-from .options import home_option, json_option, services, stage_option
+from .options import bottom, home_option, json_option, stage_option
 
 if TYPE_CHECKING:
     from ..client.jobs import TrainingJob
+
+SPECS = (".toml", ".json")
 
 
 @click.command()
@@ -49,13 +52,10 @@ def train(
 
     With --stage the job runs on AWS Batch, and DATA is uploaded for it; --nodes takes several machines there.
     """
-    from ..client import places
-    from ..client.training import Training
-
-    ports = services(home, stage)
-    place = places.of_stage(stage, ports.objects) if stage else places.ThisMachine(home / "data")
-    training = Training(ports, place)
-    if Path(data).suffix in (".toml", ".json"):
+    if "://" in data and data.endswith(SPECS):
+        raise click.UsageError(f"a spec is read here, before there is a job; fetch {data}, and give its path")
+    training, place = bottom(home, stage)
+    if data.endswith(SPECS):
         given = [n for n in options if _told(n)]
         if given:
             raise click.UsageError(
@@ -78,15 +78,18 @@ def train(
 
 
 def follow(job: TrainingJob, option: str = "", *, quiet: bool) -> None:
-    """Waits for the job, with a progress bar unless `quiet`; Ctrl-C leaves it running. `option` is what other verbs
-    need to find it."""
+    """Waits for the job, with a progress bar unless `quiet`. Ctrl-C, or a look at it that fails, leaves it running, and
+    the message says so. `option` is what other verbs need to find it."""
     if not quiet:
         click.echo(f"job {job.id}", err=True)
     try:
         job.wait(progress=not quiet)
-    except KeyboardInterrupt:
+    except JobFailed:
+        raise
+    except (KeyboardInterrupt, GenAIStackError) as error:
+        why = f"{error.message}; " if isinstance(error, GenAIStackError) else ""
         raise click.ClickException(
-            f"left {job.id} running; see: genai-stack jobs show {job.id}{option}, "
+            f"{why}left {job.id} running; see: genai-stack jobs show {job.id}{option}, "
             f"or: genai-stack jobs cancel {job.id}{option}"
         ) from None
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ..errors import GenAIStackError
 from ..ports import Services
 from . import connection
 from .connection import Connection
@@ -32,7 +34,11 @@ class AsyncGenAIStack:
     @classmethod
     async def deployed(cls, stage: str) -> Self:
         """See GenAIStack.deployed."""
-        return cls(await asyncio.to_thread(connection.deployed, stage))
+        made = cls(await asyncio.to_thread(connection.deployed, stage))
+        # The account is asked here and now: a property can't wait without blocking the loop.
+        with suppress(GenAIStackError):  # a layer that isn't there says so when it is used
+            await asyncio.to_thread(lambda: made.training)
+        return made
 
     @property
     def endpoint(self) -> Endpoint:

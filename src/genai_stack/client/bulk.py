@@ -7,7 +7,7 @@ import builtins
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +33,13 @@ class BatchJob(TrainingJob):
         return {key: last[key] for key in ("total", "completed", "failed") if key in last}
 
     def output(self) -> Path:
-        """output.jsonl, the answers in the input's order. Raises JobFailed unless the job has succeeded."""
-        return Path(self._succeeded().refresh().output) / "output.jsonl"
+        """output.jsonl, the answers in the input's order; from a stage it is fetched first, and
+        kept. Raises JobFailed unless the job has succeeded."""
+        return self._left("output.jsonl")
 
     def errors(self) -> Path:
         """errors.jsonl, the lines that failed. Raises JobFailed unless the job has succeeded."""
-        return self.output().with_name("errors.jsonl")
+        return self._left("errors.jsonl")
 
     def results(self) -> Iterator[dict[str, Any]]:
         """The answers, in the input's order, and after them the lines that failed."""
@@ -54,8 +55,7 @@ class EvaluationJob(TrainingJob):
     def results(self) -> dict[str, Any]:
         """results.json: `scores` is a list of {task, metric, value, stderr, n, version …}. Raises JobFailed unless the
         job has succeeded."""
-        path = Path(self._succeeded().refresh().output) / "results.json"
-        found: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+        found: dict[str, Any] = msgspec.json.decode(self._left("results.json").read_bytes())
         return found
 
 
@@ -127,27 +127,43 @@ def keep(requests: Requests, directory: Path, model: str) -> tuple[Path, Inspect
 
 
 def plan_batch(
-    registry: ModelRegistry, model: str, path: Path, found: Inspection, options: Mapping[str, Any], attempt: int
+    registry: ModelRegistry,
+    model: str,
+    input: str,
+    found: Inspection,
+    options: Mapping[str, Any],
+    attempt: int,
+    source: Callable[[str], str],
 ) -> JobRequest:
-    """The job that runs `model` over the kept file. Raises InvalidSpec, and NotFound for an unknown model."""
-    from ..bulk.specs import BatchSpec, parse
+    """The job that runs `model` over the kept file at `input`; `source` says how jobs read a model's source. Raises
+    InvalidSpec, and NotFound for an unknown model."""
+    from ..bulk.specs import VLLM_ENDPOINTS, BatchSpec, parse
 
     embeds = found.url == "/v1/embeddings"
     if (registry.get(model).task == "embedding") != embeds:
         raise InvalidSpec(
             f"{model!r} doesn't answer {found.url}; take {'an embedding' if embeds else 'a chat'} model"
         )
-    about = {"model": _model(registry, model), "endpoint": found.url, **_given(options)}
-    spec = msgspec.to_builtins(parse({**about, "input": str(path), "output": "output"}, BatchSpec))
+    about = {"model": _model(registry, model, source), "endpoint": found.url, **_given(options)}
+    parsed = parse({**about, "input": input, "output": "output"}, BatchSpec)
+    if parsed.engine == "vllm" and parsed.endpoint not in VLLM_ENDPOINTS:
+        raise InvalidSpec(f"vllm runs no batch of {parsed.endpoint}; it takes {' and '.join(VLLM_ENDPOINTS)}")
+    spec = msgspec.to_builtins(parsed)
     del spec["output"]  # the queue says where
     content = {**spec, "input": found.sha256}
     return JobRequest(_id("batchjob", content, attempt), "batch", spec)
 
 
 def plan_evaluation(
-    registry: ModelRegistry, model: str, tasks: Sequence[str], options: Mapping[str, Any], attempt: int
+    registry: ModelRegistry,
+    model: str,
+    tasks: Sequence[str],
+    options: Mapping[str, Any],
+    attempt: int,
+    source: Callable[[str], str],
 ) -> JobRequest:
-    """The job that evaluates `model`. Raises InvalidSpec, and NotFound for an unknown model."""
+    """The job that evaluates `model`; `source` says how jobs read a model's source. Raises
+    InvalidSpec, and NotFound for an unknown model."""
     from ..bulk.specs import EvaluationSpec, parse
 
     if registry.get(model).task != "chat":
@@ -155,7 +171,7 @@ def plan_evaluation(
     given = _given(options)
     if "task_dir" in given:
         given["task_dir"] = str(Path(given["task_dir"]).expanduser().absolute())
-    about = {"model": _model(registry, model), "tasks": builtins.list(tasks), **given}
+    about = {"model": _model(registry, model, source), "tasks": builtins.list(tasks), **given}
     spec = msgspec.to_builtins(parse({**about, "output": "output"}, EvaluationSpec))
     del spec["output"]
     content = {**spec, "definitions": _digest_of(Path(given["task_dir"])) if "task_dir" in given else None}
@@ -166,11 +182,12 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def _model(registry: ModelRegistry, name: str) -> dict[str, Any]:
+def _model(registry: ModelRegistry, name: str, source: Callable[[str], str]) -> dict[str, Any]:
     version = registry.get(name)
     if version.base is None:
-        return {"name": name, "source": version.source}
-    return {"name": name, "source": registry.get(version.base).source, "adapter": version.source}
+        return {"name": name, "source": source(version.source)}
+    base = registry.get(version.base)
+    return {"name": name, "source": source(base.source), "adapter": source(version.source)}
 
 
 def _id(prefix: str, content: Mapping[str, Any], attempt: int) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ Data = str | Path | Iterable[Mapping[str, Any]]
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """`path` (or an s3:// address) is named after `sha256`, so what is under it never changes: a file after the SHA-256
-    of its content, a directory after that of its files' digests, one a line in name order. `examples` is None where
-    nobody has counted them."""
+    """`sha256` is of what is at `path` (a path, or an s3:// or hf:// address): of a file's content; of a directory's
+    files' digests, one a line in name order; of an hf:// address itself, which names a commit. What was copied is named
+    after it, and never changes. `examples` is None where nobody has counted them."""
 
     path: Path | str
     sha256: str
@@ -51,7 +51,7 @@ def keep(data: Data, directory: Path, method: str | None = None) -> Kept:
             files[0].replace(path)
             _sync(directory)
             return Kept(path, digests[0], count)
-        digest = hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
+        digest = of_all(digests)
         if not (directory / digest).is_dir():
             _sync(partial)
             partial.replace(directory / digest)
@@ -61,6 +61,13 @@ def keep(data: Data, directory: Path, method: str | None = None) -> Kept:
         raise GenAIStackError(f"can't keep training data in {directory}: {error.strerror}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def of_all(digests: Sequence[str]) -> str:
+    """The digest of a directory, from those of its files in name order; that of its file where it has one."""
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
 
 
 def _suffix(file: Path) -> str:

@@ -71,12 +71,26 @@ class AsyncHosting:
     async def deploy(
         self, model: str, source: str | None = None, *, task: Task = "chat", base: str | None = None
     ) -> None:
-        """Brings `model` up now. With a `source` (a directory, hf://org/name) it is registered first; an adapter
-        names its `base`. Raises Conflict when the name stands for something else."""
-        if source is not None:
-            version = ModelVersion(model, source, task, base, created=time.time())
-            await asyncio.to_thread(self._services.registry.register, version)
-        await self._services.models.deploy(model)
+        """Brings `model` up now. With a `source` (a directory, s3://bucket/prefix, hf://org/name) it is
+        registered first, and forgotten again when it doesn't come up; an adapter names its `base`. Raises Conflict when
+        the name stands for something else."""
+        new = source is not None and await asyncio.to_thread(self._register, model, source, task, base)
+        try:
+            await self._services.models.deploy(model)
+        except BaseException:
+            if new:
+                await asyncio.to_thread(self._services.registry.delete, model)
+            raise
+
+    def _register(self, model: str, source: str, task: Task, base: str | None) -> bool:
+        """Whether the name is new."""
+        registry = self._services.registry
+        try:
+            new = not registry.get(model)
+        except NotFound:
+            new = True
+        registry.register(ModelVersion(model, source, task, base, created=time.time()))
+        return new
 
     async def list(self) -> builtins.list[HostedModel]:
         """Every model that can be asked: configured ones first, then the oldest."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 from ..errors import JobFailed
@@ -13,13 +15,27 @@ from .progress import Follower
 POLL_SECONDS = 0.2
 
 
+def beside(job: Job, name: str) -> Path:
+    """The file `name` of a job that writes to a directory of this machine."""
+    return Path(job.output) / name
+
+
 class TrainingJob:
     """A handle; the job itself lives in the queue and goes on without this object, or this program."""
 
-    def __init__(self, queue: JobQueue, job: Job, *, poll: float = POLL_SECONDS, option: str = "") -> None:
-        """`poll` is the pause in seconds between two looks at it, `option` what the command line needs to find it."""
+    def __init__(
+        self,
+        queue: JobQueue,
+        job: Job,
+        *,
+        poll: float = POLL_SECONDS,
+        option: str = "",
+        fetch: Callable[[Job, str], Path] = beside,
+    ) -> None:
+        """`poll` is the pause in seconds between two looks at it, `option` what the command line needs to find it,
+        `fetch` brings a file of its output to this machine."""
         self._queue, self._job = queue, job
-        self.poll, self._option = poll, option
+        self.poll, self._option, self._fetch = poll, option, fetch
 
     @property
     def id(self) -> str:
@@ -64,7 +80,8 @@ class TrainingJob:
 
     def wait(self, *, progress: bool = True, timeout: float | None = None) -> Self:
         """Returns when the job has succeeded, showing a progress bar on stderr meanwhile. Raises JobFailed when it
-        ends otherwise, TimeoutError after `timeout` seconds; an interrupt leaves the job running."""
+        ends otherwise, TimeoutError after `timeout` seconds. An interrupt, or another error in looking after it, leaves
+        the job running."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with Follower(self, show=progress) as follower:
             while not follower.step():
@@ -78,6 +95,10 @@ class TrainingJob:
             why = f": {job.error}" if job.error else ""
             raise JobFailed(f"job {job.id} {job.state}{why}; see: genai-stack jobs logs {job.id}{self._option}")
         return self
+
+    def _left(self, name: str) -> Path:
+        """The file `name` of its output, on this machine. Raises JobFailed unless the job has succeeded."""
+        return self._fetch(self._succeeded().refresh(), name)
 
 
 class AsyncTrainingJob:

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .. import names
 from ..errors import InvalidSpec, ObjectNotFound
-from ..ports import ObjectStore
-from ..sources import absolute
-from .examples import Data, Kept, keep
+from ..ports import Job, ObjectStore
+from ..sources import absolute, store
+from ..sources.data import objects, pinned
+from . import bulk
+from .examples import Data, Kept, keep, of_all
+from .jobs import beside
 
+if TYPE_CHECKING:
+    from ..bulk.intake import Inspection
+
+Bulk = Literal["batch", "evaluate"]
+COMPUTED_BY: Mapping[Bulk, tuple[str, str]] = {
+    "batch": ("engine", "vllm"),
+    "evaluate": ("against", "weights"),
+}
+"""What a stage's containers compute with, the option and its value: they have no local engine, and no stack to ask."""
+UNHEARD: Mapping[Bulk, tuple[str, ...]] = {
+    "batch": ("threads", "precision"),
+    "evaluate": ("max_in_flight", "precision"),
+}
+"""Options of the local engine and of the API."""
 ANYWHERE = ("hf://", "s3://")
-BY_NAME = ("builtin", "minilm", "scratch")
+BY_NAME = ("builtin", "scratch")
+"""What the containers bring along."""
 
 
 class Place(Protocol):
@@ -29,8 +48,16 @@ class Place(Protocol):
     def source(self, given: str) -> str:
         """A model source as a job here reads it. Raises InvalidSpec when it can't."""
 
-    def directory(self) -> Path:
-        """Where jobs that read local files find them. Raises InvalidSpec where none does."""
+    def requests(self, requests: bulk.Requests, model: str) -> tuple[str, Inspection]:
+        """A checked batch file, where jobs can read it and where it stays what it was, and what is in it. Raises
+        InvalidData with the first faulty lines."""
+
+    def options(self, kind: Bulk, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a batch or an evaluation, and what jobs here compute with. Raises InvalidSpec, which names an
+        option that they don't take."""
+
+    def fetch(self, job: Job, name: str) -> Path:
+        """The file `name` that `job` left in its output, on this machine. Raises ObjectNotFound."""
 
 
 class ThisMachine:
@@ -48,8 +75,15 @@ class ThisMachine:
     def source(self, given: str) -> str:
         return absolute(given)
 
-    def directory(self) -> Path:
-        return self._directory
+    def requests(self, requests: bulk.Requests, model: str) -> tuple[str, Inspection]:
+        path, found = bulk.keep(requests, self._directory, model)
+        return str(path), found
+
+    def options(self, kind: Bulk, given: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(given)
+
+    def fetch(self, job: Job, name: str) -> Path:
+        return beside(job, name)
 
 
 class Stage:
@@ -62,9 +96,15 @@ class Stage:
         self._stage, self._objects, self._bucket = stage, objects, bucket
 
     def keep(self, data: Data, method: str | None = None) -> Kept:
-        """What is named by `s3://` or `hf://` is taken as it is: the job reads and checks it."""
-        if isinstance(data, str) and data.startswith(ANYWHERE):
-            return Kept(data, hashlib.sha256(data.encode()).hexdigest(), None)
+        """What is remote already isn't copied: the job reads and checks it. `s3://` is known by the digests of what
+        lies there now, `hf://` by the commit it stands for now."""
+        if isinstance(data, str) and data.startswith("s3://"):
+            self._require_ours(data, "data")
+            _, found = objects(data)
+            return Kept(data, of_all([found[name].sha256 for name in sorted(found)]), None)
+        if isinstance(data, str) and data.startswith("hf://"):
+            address = pinned(data)
+            return Kept(address, hashlib.sha256(address.encode()).hexdigest(), None)
         with tempfile.TemporaryDirectory(prefix="genai-stack-") as folder:
             kept = keep(data, Path(folder), method)
             path = Path(kept.path)
@@ -83,18 +123,56 @@ class Stage:
                 self._objects.put(key, iter(lambda: stream.read(1 << 20), b""))
 
     def source(self, given: str) -> str:
+        if given.startswith("s3://"):
+            self._require_ours(given, "models")
         if given in BY_NAME or given.startswith(ANYWHERE):
             return given
+        if given == "minilm":
+            raise InvalidSpec(
+                f"the containers of stage {self._stage!r} have no 'minilm'; take a local stack for it"
+            )
         raise InvalidSpec(
             f"base {given!r} is on this machine, where no job of stage {self._stage!r} can read it; copy it with: "
             f"aws s3 cp --recursive {given} s3://{self._bucket}/models/NAME, and give that s3:// address"
         )
 
-    def directory(self) -> Path:
-        raise InvalidSpec(
-            f"batches and evaluations read files of this machine, and stage {self._stage!r} runs training jobs only; "
-            "run them on a local stack"
-        )
+    def requests(self, requests: bulk.Requests, model: str) -> tuple[str, Inspection]:
+        with tempfile.TemporaryDirectory(prefix="genai-stack-") as folder:
+            path, found = bulk.keep(requests, Path(folder), model)
+            key = names.data(found.sha256, path.suffix)
+            self._upload(path, key)
+        return f"s3://{self._bucket}/{key}", found
+
+    def options(self, kind: Bulk, given: Mapping[str, Any]) -> dict[str, Any]:
+        told = {name: value for name, value in given.items() if value is not None}
+        name, value = COMPUTED_BY[kind]
+        if told.get(name, value) != value:
+            raise InvalidSpec(
+                f"{name}: jobs of stage {self._stage!r} take {value!r}, not {told[name]!r}; leave it out"
+            )
+        for unheard in UNHEARD[kind]:
+            if unheard in told:
+                raise InvalidSpec(
+                    f"{unheard}: jobs of stage {self._stage!r}, whose {name} is {value!r}, take none; leave it out"
+                )
+        if "task_dir" in told:
+            raise InvalidSpec(
+                f"task_dir: is on this machine, where no job of stage {self._stage!r} can read it; take tasks that "
+                "lm-eval has, or a local stack"
+            )
+        return {**told, name: value}
+
+    def fetch(self, job: Job, name: str) -> Path:
+        found = self._objects.head(f"{names.job_output(job.id)}/{name}")
+        return store.fetch(self._objects, {name: found}) / name
+
+    def _require_ours(self, address: str, folder: str) -> None:
+        """Jobs may read the artefact bucket and no other."""
+        if address.removeprefix("s3://").partition("/")[0] != self._bucket:
+            raise InvalidSpec(
+                f"no job of stage {self._stage!r} may read {address}; copy it with: aws s3 cp --recursive {address} "
+                f"s3://{self._bucket}/{folder}/NAME, and give that s3:// address"
+            )
 
     def _has(self, key: str, sha256: str) -> bool:
         try:

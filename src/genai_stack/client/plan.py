@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -27,9 +27,10 @@ def fine_tune(
     validation: Kept | None,
     options: Mapping[str, Any],
     attempt: int,
+    source: Callable[[str], str],
     nodes: int = 1,
 ) -> JobRequest:
-    """The job that tunes the model `base`. `options` are the training program's hyperparameters, `seed`, `threads` and
+    """The job that tunes the model `base`; `source` says how jobs read a model's source. `options` are the training program's hyperparameters, `seed`, `threads` and
     `method` ("lora" unless told). Raises InvalidSpec, and NotFound for an unknown base."""
     if not _SUFFIX.fullmatch(suffix):
         raise InvalidSpec(f"suffix {suffix!r}: 1 to 40 letters, digits, '.', '_' or '-'; choose another")
@@ -39,7 +40,7 @@ def fine_tune(
         raise InvalidSpec(f"{base!r} is {kind}; tune a whole chat model")
     about = {key: options[key] for key in ABOUT_THE_RUN if options.get(key) is not None}
     tuned = {key: value for key, value in options.items() if key not in ABOUT_THE_RUN and value is not None}
-    spec = {"method": "lora", **about, "name": suffix, "base": version.source, "hyperparameters": tuned}
+    spec = {"method": "lora", **about, "name": suffix, "base": source(version.source), "hyperparameters": tuned}
     return _request(spec, train, validation, attempt, base, nodes)
 
 

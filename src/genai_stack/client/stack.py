@@ -34,8 +34,9 @@ class GenAIStack:
 
     @classmethod
     def deployed(cls, stage: str) -> Self:
-        """The stack of `stage` in the account at hand: its API, and jobs on its AWS Batch. Raises NotDeployedError,
-        which names the stack to deploy, now or when a layer is used that isn't there."""
+        """The stack of `stage` in the account at hand: jobs on its AWS Batch, and the API that GENAI_STACK_BASE_URL and
+        GENAI_STACK_API_KEY name, since no stage has one of its own yet. Raises NotDeployedError, which says what to do,
+        now or when a layer is used that isn't there."""
         return cls(connection.deployed(stage))
 
     @property

@@ -40,16 +40,20 @@ class Training:
         training program's hyperparameters (`epochs`, `learning_rate`, `batch_size`, `lora_rank` …), `seed`, `threads`
         and `method` ("lora", "qlora", "full" or "dpo"). `nodes` machines share the work, where there are several.
 
-        The data is checked before anything is submitted (InvalidData lists the faulty lines), and kept. The same
-        request again gives the same job, unless that one failed, was cancelled, or its model was deleted since.
+        The data is checked before anything is submitted (InvalidData lists the faulty lines), and kept. On a stage,
+        what is remote is checked by the job instead: `s3://` must be in the stage's artefact bucket and is known by
+        what lies there now, `hf://` is pinned to its commit of now. The same request again gives the same job, unless
+        that one failed, was cancelled, or its model was deleted since.
         Raises InvalidData, InvalidSpec, NotFound.
         """
         method = options.get("method") or "lora"
         train = self._place.keep(data, method)
         held = self._place.keep(validation, method) if validation is not None else None
         called = suffix or _suffix(data)
-        registry = self._services.registry
-        return self._submit(lambda n: plan.fine_tune(registry, base, called, train, held, options, n, nodes))
+        registry, source = self._services.registry, self._place.source
+        return self._submit(
+            lambda n: plan.fine_tune(registry, base, called, train, held, options, n, source, nodes)
+        )
 
     def run(self, spec: str | Path | Mapping[str, Any], *, nodes: int = 1) -> TrainingJob:
         """Runs a whole training spec, a TOML or JSON file or its content. Paths in it are taken from the working
@@ -69,7 +73,8 @@ class Training:
 
     def batch(self, model: str, requests: bulk.Requests, **options: Any) -> BatchJob:
         """Runs `model` over a file in OpenAI's batch format (or its lines as mappings): one endpoint, and in each body
-        this model. `options` are the batch program's `max_in_flight`, `engine`, `threads` and `precision`.
+        this model. `options` are the batch program's `max_in_flight`, `engine`, `threads` and `precision`; on a stage
+        vLLM computes, and `max_in_flight` is all there is to say.
 
         The file is checked before anything is submitted (InvalidData lists the faulty lines), and kept. The same
         request again gives the same job, unless that one failed or was cancelled. Raises InvalidData, InvalidSpec,
@@ -77,20 +82,23 @@ class Training:
         """
         registry = self._services.registry
         registry.get(model)
-        path, found = bulk.keep(requests, self._place.directory(), model)
-        return cast(BatchJob, self._submit(lambda n: bulk.plan_batch(registry, model, path, found, options, n)))
+        taken = self._place.options("batch", options)
+        input, found = self._place.requests(requests, model)
+        job = self._submit(
+            lambda n: bulk.plan_batch(registry, model, input, found, taken, n, self._place.source)
+        )
+        return cast(BatchJob, job)
 
     def evaluate(self, model: str, tasks: Sequence[str], **options: Any) -> EvaluationJob:
         """Scores `model` on lm-eval's `tasks`. `options` are the evaluation program's `limit`, `num_fewshot`,
-        `task_dir`, `against` ("api" or "weights"), `batch_size`, `max_in_flight`, `threads`, `precision` and `seed`.
-        The same request again gives the same job, unless that one failed or was cancelled. Raises InvalidSpec,
-        NotFound."""
-        self._place.directory()
+        `task_dir`, `against` ("api" or "weights"), `batch_size`, `max_in_flight`, `threads`, `precision` and `seed`;
+        on a stage it is the weights that are scored, on tasks that lm-eval has. The same request again gives the same
+        job, unless that one failed or was cancelled. Raises InvalidSpec, NotFound."""
+        taken = self._place.options("evaluate", options)
         named = [tasks] if isinstance(tasks, str) else tasks
         registry = self._services.registry
-        return cast(
-            EvaluationJob, self._submit(lambda n: bulk.plan_evaluation(registry, model, named, options, n))
-        )
+        job = self._submit(lambda n: bulk.plan_evaluation(registry, model, named, taken, n, self._place.source))
+        return cast(EvaluationJob, job)
 
     def get(self, id: str) -> TrainingJob:
         """The handle that suits the job's kind. Raises NotFound."""
@@ -110,7 +118,7 @@ class Training:
 
     def _job(self, job: Job) -> TrainingJob:
         place = self._place
-        return bulk.handle(self._services.jobs, job, poll=place.poll, option=place.option)
+        return bulk.handle(self._services.jobs, job, poll=place.poll, option=place.option, fetch=place.fetch)
 
     def _submit(self, request: Callable[[int], JobRequest]) -> TrainingJob:
         """Submits the first attempt that is new or still of use."""

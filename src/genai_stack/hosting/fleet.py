@@ -39,10 +39,11 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Adapter:
-    """`served` is None while it isn't held in memory; `used` orders adapters by their last request."""
+    """`src` is in `directory`. `served` is None while it isn't held in memory; `used` orders adapters by their last
+    request."""
 
-    def __init__(self, name: str, src: str) -> None:
-        self.name, self.src = name, src
+    def __init__(self, name: str, src: str, directory: Path) -> None:
+        self.name, self.src, self.directory = name, src, directory
         self.served: Served | None = None
         self.users = self.used = 0
         self.idle = asyncio.Event()
@@ -125,16 +126,19 @@ class Fleet:
             yield self._raise_up(adapter)
 
     async def load(self, name: str, src: str) -> None:
-        """Serves the adapter in the directory `src` under `name`, and returns when it answers. The same again is
-        accepted. Raises Conflict for a name that is taken, RequestError or InvalidModel for an unusable adapter."""
-        known = self.adapters.get(name)
-        if name == self.base.name or (known and known.src != src):
-            raise Conflict(f"The model name '{name}' is taken; choose another, or delete that adapter first.")
+        """Serves the adapter `src` (as `sources.resolve` takes it) under `name`, and returns when it answers. The same
+        again is accepted. Raises Conflict for a name that is taken, RequestError or InvalidModel for an unusable
+        adapter."""
+        self._require_free(name, src)
         if self.base.width:
             raise RequestError(
                 "An embedding model takes no adapters; serve a base that generates text.", param="src"
             )
-        adapter = known or self.adapters.setdefault(name, Adapter(name, src))
+        if name not in self.adapters:
+            directory = await asyncio.to_thread(sources.resolve, src)
+            self._require_free(name, src)  # another one may have come meanwhile
+            self.adapters.setdefault(name, Adapter(name, src, directory))
+        adapter = self.adapters[name]
         with adapter.in_use(next(self._clock)):
             try:
                 await self._raise_up(adapter).engine.ready()
@@ -156,10 +160,15 @@ class Fleet:
         if not adapter.users:
             await task
 
+    def _require_free(self, name: str, src: str) -> None:
+        known = self.adapters.get(name)
+        if name == self.base.name or (known and known.src != src):
+            raise Conflict(f"The model name '{name}' is taken; choose another, or delete that adapter first.")
+
     def _raise_up(self, adapter: Adapter) -> Served:
         if adapter.served is None or adapter.served.engine.refusal:
             self._make_room()
-            load = msgspec.structs.replace(self._load, adapter=adapter.src)
+            load = msgspec.structs.replace(self._load, adapter=str(adapter.directory))
             engine = Engine(load, max_waiting=self._limits.max_waiting)
             engine.start()
             adapter.served = msgspec.structs.replace(self.base, name=adapter.name, engine=engine)

@@ -14,7 +14,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ..errors import GenAIStackError, InvalidData, ObjectNotFound, RequestError
-from .hub import snapshot
+from ..ports import ObjectInfo, ObjectStore
+from .hub import commit, snapshot
 from .store import fetch, locate, one, under
 
 SUFFIXES = (".jsonl", ".parquet")
@@ -37,6 +38,40 @@ def data_files(source: str | Path) -> list[Path]:
     if "://" in text:
         raise InvalidData(f"{text}: give a file, a directory, s3://bucket/path or hf://datasets/org/name")
     return _local(Path(source).expanduser(), text)
+
+
+def objects(source: str) -> tuple[ObjectStore, dict[str, ObjectInfo]]:
+    """The objects of the data that `s3://bucket/path` names, by file name, and their store: the object of that key,
+    else what is directly under it, else what begins with it. Raises InvalidData."""
+    store, key = locate(source)
+    folder, _, last = key.rpartition("/")
+    found = {} if source.endswith("/") else one(store, key)
+    if not found:
+        found, last = under(store, key, key), ""
+    if not found:
+        folder, _, last = key.rpartition("/")
+        found = under(store, key, folder)
+    return store, {name: found[name] for name in choose(list(found), last, source)}
+
+
+def pinned(source: str) -> str:
+    """`hf://datasets/…` at the commit that it stands for now, so that it names the same data ever after. Raises
+    InvalidData."""
+    match = _of_hub(source)
+    revision = unquote(match["revision"]) if match["revision"] else None
+    try:
+        at = commit(match["repo"], revision, "dataset")
+    except GenAIStackError as error:
+        raise InvalidData(f"{source}: {error.message}") from error
+    path = f"/{match['path']}" if match["path"] else ""
+    return f"hf://datasets/{match['repo']}@{at}{path}"
+
+
+def _of_hub(source: str) -> re.Match[str]:
+    match = _HF.fullmatch(source)
+    if match is None or ".." in (match["path"] or "").split("/"):
+        raise InvalidData(f"{source}: isn't of the form hf://datasets/org/name[@revision][/path]")
+    return match
 
 
 def _local(path: Path, source: str) -> list[Path]:
@@ -88,18 +123,9 @@ def choose(names: list[str], beginning: str, source: str) -> list[str]:
 
 
 def _stored(source: str) -> list[Path]:
-    """From an object store: the object of that key, else what is directly under it, else what begins with it."""
-    store, key = locate(source)
-    folder, _, last = key.rpartition("/")
-    objects = {} if source.endswith("/") else one(store, key)
-    if not objects:
-        objects, last = under(store, key, key), ""
-    if not objects:
-        folder, _, last = key.rpartition("/")
-        objects = under(store, key, folder)
-    chosen = choose(list(objects), last, source)
+    store, chosen = objects(source)
     try:
-        directory = fetch(store, {name: objects[name] for name in chosen})
+        directory = fetch(store, chosen)
     except (ObjectNotFound, RequestError) as error:
         raise InvalidData(f"{source}: {error.message}") from error
     return [directory / name for name in chosen]
@@ -107,10 +133,8 @@ def _stored(source: str) -> list[Path]:
 
 def _published(source: str) -> list[Path]:
     """From the hub, or its cache on this machine."""
-    match = _HF.fullmatch(source)
-    path = (match["path"] or "").strip("/") if match else ""
-    if match is None or ".." in path.split("/"):
-        raise InvalidData(f"{source}: isn't of the form hf://datasets/org/name[@revision][/path]")
+    match = _of_hub(source)
+    path = (match["path"] or "").strip("/")
     folder, _, last = path.rpartition("/")
     patterns = [f"*{suffix}" for suffix in SUFFIXES]
     if path:
