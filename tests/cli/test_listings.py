@@ -10,6 +10,7 @@ import pytest
 
 from genai_stack import wiring
 from genai_stack.cli.run import run
+from genai_stack.errors import Overloaded
 from genai_stack.ports import ModelVersion, Services
 from tests.client.fakes import make_services
 

@@ -30,8 +30,9 @@ def fine_tune(
     source: Callable[[str], str],
     nodes: int = 1,
 ) -> JobRequest:
-    """The job that tunes the model `base`; `source` says how jobs read a model's source. `options` are the training program's hyperparameters, `seed`, `threads` and
-    `method` ("lora" unless told). Raises InvalidSpec, and NotFound for an unknown base."""
+    """The job that tunes the model `base`; `source` says how jobs read a model's source. `options` are the training
+    program's hyperparameters, `seed`, `threads` and `method` ("lora" unless told). Raises InvalidSpec, and NotFound for
+    an unknown base."""
     if not _SUFFIX.fullmatch(suffix):
         raise InvalidSpec(f"suffix {suffix!r}: 1 to 40 letters, digits, '.', '_' or '-'; choose another")
     version = registry.get(base)
