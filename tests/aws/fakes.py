@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from genai_stack.aws.jobs import BatchJobs, Fleet
@@ -135,9 +135,10 @@ class MemoryRecords:
 
 
 class MemoryObjects:
-    """As much of an ObjectStore as jobs need."""
+    """As much of an ObjectStore as jobs need. `sent` is how many bytes were read in pieces."""
 
     def __init__(self) -> None:
+        self.sent = 0
         self._kept: dict[str, bytes] = {}
 
     def put(self, key: str, data: bytes) -> ObjectInfo:
@@ -148,6 +149,11 @@ class MemoryObjects:
         if key not in self._kept:
             raise ObjectNotFound(key)
         return self._kept[key]
+
+    def read(self, key: str, start: int = 0) -> Iterator[bytes]:
+        data = self.get(key)[start:]
+        self.sent += len(data)
+        return iter((data,))
 
     def list(self, prefix: str, *, limit: int) -> list[ObjectInfo]:
         keys = sorted(key for key in self._kept if key.startswith(prefix))[:limit]

@@ -119,14 +119,18 @@ def test_what_a_job_cannot_read_is_refused(aws: Account, stage: str, data: Path,
             stack.training.fine_tune("s3://theirs/x.jsonl")
         with pytest.raises(InvalidSpec, match="have no 'minilm'"):
             stack.training.run({**spec, "base": "minilm"})
+        assert stack.training.list() == []
+    assert [r.path for r in aws.seen if r.method == "PUT" and "/data/" in r.path] == []
+
+
+def test_a_registered_model_is_read_as_jobs_read_it(stage: str, data: Path, tmp_path: Path) -> None:
+    with GenAIStack.deployed(stage) as stack:
         stack._services.registry.register(ModelVersion("mine", str(tmp_path)))
         with pytest.raises(InvalidSpec, match="is on this machine"):
             stack.training.fine_tune(data, "mine")
         with pytest.raises(NotDeployedError):
             stack.hosting.deploy("new", "s3://theirs/one")
         assert "new" not in [model.name for model in stack.hosting.list()]
-        assert stack.training.list() == []
-    assert [r.path for r in aws.seen if r.method == "PUT" and "/data/" in r.path] == []
 
 
 def test_remote_data_is_known_by_what_lies_there(

@@ -29,6 +29,8 @@ class JobProgress:
     def __init__(self, records: RecordStore, objects: ObjectStore, registry: ModelRegistry) -> None:
         self.jobs = JobRecords(records)
         self._objects, self._registry = objects, registry
+        self._read: dict[str, tuple[str, int, int]] = {}
+        """By file, of the job read last: its id, and where in bytes and in lines reading goes on."""
 
     def saw(self, seen: Observation) -> JobEntry | None:
         """The job after `seen`; None when it is no job of ours. A success registers the job's model before the record
@@ -52,12 +54,23 @@ class JobProgress:
         return self.saw(Observation(entry.id, entry.batch or "", state, finished=now, reason=reason))
 
     def lines(self, id: str, file: str, after: int = 0) -> list[dict[str, Any]]:
-        """The JSON lines a job has written so far to `file`."""
+        """The JSON lines a job has written so far to `file`, from index `after` on. Following a job costs what is new
+        and no more."""
+        key = f"{names.job_output(id)}/{file}"
+        job, at, count = self._read.get(file, ("", 0, 0))
+        if job != id or count > after:
+            at = count = 0
         try:
-            data = self._objects.get(f"{names.job_output(id)}/{file}")
+            data = b"".join(self._objects.read(key, max(at - 1, 0)))
+            if at and not data.startswith(b"\n"):  # it isn't the file that it was
+                at = count = 0
+                data = b"".join(self._objects.read(key))
         except ObjectNotFound:
             return []
-        return json_lines.parse(data, after)
+        data = data[1:] if at else data
+        found = json_lines.parse(data)
+        self._read[file] = id, at + data.rfind(b"\n") + 1, count + len(found)
+        return found[after - count :]
 
     def _ended(self, entry: JobEntry, seen: Observation) -> _End:
         if seen.state == "failed":
