@@ -29,7 +29,9 @@ def commands(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("command", [*commands("\n".join(blocks(""))), *commands(RECIPE.read_text())])
-def test_a_command_is_one_the_cli_takes(command: str) -> None:
+def test_a_command_is_one_the_cli_takes(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "requests.jsonl").touch()
     verb, words = root, shlex.split(command)[1:]
     while isinstance(verb, click.Group):
         name, found, words = verb.resolve_command(click.Context(verb), words)

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genai_stack import builtin
 from genai_stack.errors import InvalidModel, RequestError
+from genai_stack.hosting.choice import Choice
 from genai_stack.hosting.template import ChatTemplate
 from genai_stack.hosting.text import Text, TextDecoder, load_text
+from genai_stack.hosting.wire import STOPPED, Output, TokenScore
 from tests.hosting.models import TEMPLATE, write_tokenizer
 from tests.hosting.served import said
 
@@ -170,3 +173,14 @@ def test_a_template_may_stand_in_the_settings(directory: Path, tmp_path: Path) -
     settings = {"chat_template": [{"name": "default", "template": TEMPLATE}], "bos_token": {"content": "<s>"}}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     assert load_text(tmp_path).conversation(said("hi")) == load_text(directory).conversation(said("hi"))
+
+
+@pytest.mark.parametrize(("specials", "shown"), [(True, 2), (False, 1)])
+def test_the_token_that_ends_a_text_is_scored_for_those_who_count_tokens(specials: bool, shown: int) -> None:
+    """lm-eval takes every entry but the last for its own text: without one for the end, a word would be lost."""
+    text = load_text(builtin.model_dir())
+    ids = [text.encode("word")[0], text.encode("<|im_end|>")[0]]
+    choice = Choice(text, specials=specials)
+    piece = choice.feed(Output(0, ids, STOPPED, [TokenScore(-0.5, []), TokenScore(-0.25, [])]))
+    assert len(piece.tokens) == shown
+    assert piece.finish == "stop"

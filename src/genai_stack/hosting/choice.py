@@ -40,10 +40,14 @@ class Piece(msgspec.Struct):
 
 class Choice:
     """Decodes, trims at stop texts, takes tool calls out. Only whole characters and text that no stop text can still
-    claim come out; each scored token comes out with the text it belongs to."""
+    claim come out; each scored token comes out with the text it belongs to. A special token, such as the one that ends
+    an answer, comes out with its score only if `specials` are asked for."""
 
-    def __init__(self, text: Text, stops: tuple[str, ...] = (), *, calls: bool = False) -> None:
+    def __init__(
+        self, text: Text, stops: tuple[str, ...] = (), *, calls: bool = False, specials: bool = False
+    ) -> None:
         self._text, self._decoder, self._stops = text, TextDecoder(text), StopFilter(stops)
+        self._specials = specials
         self._calls = CallParser() if calls else None
         self._decoded = self._shown = 0
         self._held: list[ShownToken] = []
@@ -57,7 +61,7 @@ class Choice:
         scores = output.scores
         for index, id in enumerate(output.tokens):
             self.tokens += 1
-            if scores is not None and not self._text.is_special(id):
+            if scores is not None and (self._specials or not self._text.is_special(id)):
                 self._held.append(ShownToken(id, scores[index], self._decoded))
             piece = self._decoder.feed([id])
             self._decoded += len(piece)

@@ -85,7 +85,10 @@ class CompletionAnswer:
         self._text, self._feed, self._request, self._echoes = served.text, feed, request, echoes
         self._each = request.n or 1
         self._prompt_tokens = sum(map(len, prompts))
-        self._choices = [Choice(served.text, request.stops) for _ in range(len(prompts) * self._each)]
+        # Evaluation harnesses count on one entry for each generated token, the one that ends the text included.
+        self._choices = [
+            Choice(served.text, request.stops, specials=True) for _ in range(len(prompts) * self._each)
+        ]
         self._id, self._created = f"cmpl-{secrets.token_hex(16)}", int(time.time())
 
     async def whole(self) -> bytes:
