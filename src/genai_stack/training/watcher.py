@@ -116,9 +116,14 @@ class Watcher(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         made = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        tokens = sum(ranks.gathered(self._tokens))
+        at_epoch_end = args.eval_strategy == "epoch" and float(state.epoch or 0.0).is_integer()
         self._checkpoints.commit(
-            made, state.global_step, tokens=tokens, seconds=self._seconds(), world=ranks.world()
+            made,
+            state.global_step,
+            tokens=sum(ranks.gathered(self._tokens)),
+            seconds=self._seconds(),
+            world=ranks.world(),
+            owes_evaluation=self.owes_evaluation or (self.stopped and at_epoch_end),
         )
 
     def _seconds(self) -> float:
