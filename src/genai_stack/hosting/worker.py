@@ -41,8 +41,6 @@ from .wire import (
     frame,
 )
 
-_SMALL = 100_000_000
-"""Parameters up to which one thread is as fast as several."""
 Job = Iterator[Report | None]
 
 
@@ -62,13 +60,12 @@ class Worker:
         self.structured: str | None = None
         if load.sha256:
             check_sha256(self._directory / "model.safetensors", load.sha256)
-        weights = open_weights(self._directory)
-        small = weights.parameters() <= _SMALL
+        open_weights(self._directory)  # refuses broken ones before anything is built
         if model_type(self._directory) == "bert":
             self._threads = load.threads or _cores()
             self._encoder = SentenceEncoder(self._directory, self._threads)
             return
-        self._threads = load.threads or (1 if small else _cores())
+        self._threads = load.threads or _cores()
         shape, stops = read_architecture(self._directory), stop_tokens(self._directory)
         self._form = prepare(self._directory, self._adapter, load.precision, Path(load.cache))
         if not (self._form / "openvino_tokenizer.xml").is_file():
