@@ -37,7 +37,7 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[local]`: the model servers on this machine. Each limit holds per model."""
 
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Threads a model's engine computes on; 0 lets the model's size decide."""
+    """Threads a model's engine computes on; 0 takes every core."""
     precision: Literal["int8", "f32"] = "int8"
     """`int8` is fast; `f32` computes as the training program does, for exact comparisons."""
     kv_cache_mb: Count = 512

@@ -28,7 +28,7 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Per model. `threads` 0 lets the model's size decide."""
+    """Per model. `threads` 0 takes every core."""
 
     precision: str = "int8"
     threads: int = 0
