@@ -51,7 +51,7 @@ class BatchSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_in_flight: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 64
     """Requests that share the engine's batch."""
     threads: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
-    """Threads the local engine computes on; 0 lets the model's size decide."""
+    """Threads the local engine computes on; 0 takes every core."""
     precision: Literal["int8", "f32"] = "int8"
     """What the local engine computes in."""
 

@@ -16,7 +16,7 @@ RUNNING, STOPPED, LENGTH, FAILED = 0, 1, 2, 3
 
 
 class Load(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """The first message. `cache` is where compiled models are kept; `threads` 0 lets the model's size decide."""
+    """The first message. `cache` is where compiled models are kept; `threads` 0 takes every core."""
 
     directory: str
     adapter: str | None
