@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Literal
 
 Layer = Literal["training", "hosting", "service"]
@@ -31,6 +33,33 @@ def remedy(layer: Layer, stage: str = "NAME") -> str:
         "this version deploys no API and hosts no models for a stage; set GENAI_STACK_BASE_URL and "
         "GENAI_STACK_API_KEY to an API that runs elsewhere, or take a local stack"
     )
+
+
+def _label(*parts: str) -> str:
+    """A name SageMaker takes (letters, digits and hyphens, at most 63): readable, and unlike for unlike parts."""
+    joined = "/".join(parts)
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", joined).strip("-")[:52].rstrip("-")
+    return f"{readable}-{hashlib.sha256(joined.encode()).hexdigest()[:10]}"
+
+
+def hosted(model: str) -> str:
+    """The last part of the hosting layer's SSM parameter about a catalogue model; its value is a HostedModel."""
+    return f"models/{_label(model)}"
+
+
+def endpoint(stage: str, model: str) -> str:
+    """The SageMaker endpoint of a catalogue model; its adapters answer on it too."""
+    return _label(ROOT, stage, model)
+
+
+def component(stage: str, model: str) -> str:
+    """The inference component that answers for a model name, a base's or an adapter's."""
+    return _label(stage, model)
+
+
+def model_package_group(stage: str, model: str) -> str:
+    """The group in SageMaker's model registry that holds a model's versions."""
+    return _label(ROOT, stage, model)
 
 
 def log_group(stage: str, layer: Layer) -> str:

@@ -14,6 +14,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "genai_stack"
 
 LEAVES = {
     "errors",
+    "hosted",
     "config",
     "json_lines",
     "toml_lines",
