@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import types
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,11 @@ def _parliament(monkeypatch: pytest.MonkeyPatch) -> Any:
     folder = Path(where.origin).parent
     vars(stand_in)["resource_filename"] = lambda package, name: str(folder / name)
     monkeypatch.setitem(sys.modules, "pkg_resources", stand_in)
-    parliament = importlib.import_module("parliament")
+    with warnings.catch_warnings():
+        # Its own escape sequences, seen when it is first compiled.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", SyntaxWarning)
+        parliament = importlib.import_module("parliament")
     gc.collect()
     return parliament
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,8 @@ COPY_BYTES = 256 << 20
 HEADS = 16
 """Objects of a listing that are looked at in parallel: a listing alone has no metadata."""
 DIGEST = "sha256"
+UNSPEAKABLE = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
+"""What XML 1.0 has no way to say (its production 2, Char)."""
 
 
 class S3Objects:
@@ -152,8 +155,8 @@ class S3Objects:
 
     def _keys(self, prefix: str, after: str, limit: int) -> builtins.list[str]:
         keys: builtins.list[str] = []
-        # What sorts after a text that can't be a key sorts after its part that can.
-        start = after.encode("utf-8", "surrogatepass").decode("utf-8", "ignore") if not _utf8(after) else after
+        # What sorts after a text sorts after its beginning, too; S3 says the text again in its XML.
+        start = UNSPEAKABLE.split(after, maxsplit=1)[0]
         more: dict[str, Any] = {"StartAfter": start[:255]} if start else {}
         while len(keys) < limit:
             page = self._list(Prefix=prefix, MaxKeys=min(limit - len(keys) + 1, 1000), **more)
