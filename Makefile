@@ -24,7 +24,7 @@ quickstart: .venv/.quickstart
 	@OMP_WAIT_POLICY=PASSIVE .venv/bin/genai-stack quickstart
 
 test: .venv/.test .venv-clients/.ready .wheels/.ready
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.test
 	.venv/bin/ruff check .
