@@ -82,7 +82,7 @@ def test_a_signal_keeps_what_was_answered(spec: Spec, tmp_path: Path, home: Path
     assert told == sorted(told)
     assert told[-1] == 64
     before = (output / "results.json").read_bytes()
-    assert run("evaluate", path, home, **environment(tmp_path))[0] == 0
+    assert main("genai_stack.bulk.evaluate", EvaluationSpec, run_evaluation, [str(path)]) == 0
     assert (output / "results.json").read_bytes() == before
 
 

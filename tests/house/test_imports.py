@@ -24,6 +24,7 @@ LEAVES = {
     "registry",
     "settings",
     "sources",
+    "spec_file",
     "builtin",
     "protocol",
 }

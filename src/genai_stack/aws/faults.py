@@ -18,6 +18,8 @@ THROTTLES = frozenset(
     )
 )  # fmt: skip
 """botocore's own list (botocore.retries.standard.ThrottledRetryableChecker), and what S3 says when it is busy."""
+BROKEN = frozenset(("InternalError", "InternalFailure", "InternalServerError", "500", "502", "504"))
+"""A fault of AWS's own, still there after the client's retries; it passes."""
 MISSING = frozenset(("NoSuchBucket", "ResourceNotFoundException", "ParameterNotFound"))
 DENIED = frozenset(
     ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled", "403")
@@ -43,8 +45,8 @@ ACTIONS = {
 
 @contextmanager
 def translated(service: str, what: str, layer: names.Layer = "training") -> Iterator[None]:
-    """Raises what botocore raises in the block as one of ours: Overloaded when `service` throttles (after the
-    client's own retries), NotDeployedError when `what` isn't there, else GenAIStackError. `what` names the resource."""
+    """Raises what botocore raises in the block as one of ours: Overloaded when `service` throttles or breaks (after
+    the client's own retries), NotDeployedError when `what` isn't there, else GenAIStackError. `what` names the resource."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -64,7 +66,7 @@ def refusal(error: Any, service: str, what: str, layer: names.Layer) -> GenAISta
     """The error that a ClientError stands for."""
     code, operation = code_of(error), str(error.operation_name)
     said = str(error.response.get("Error", {}).get("Message", "")) or code
-    if code in THROTTLES:
+    if code in THROTTLES | BROKEN:
         return Overloaded(f"{what} is busy ({code}); try again in a moment")
     if code in MISSING:
         return NotDeployedError(f"{what} doesn't exist; {names.remedy(layer)}")

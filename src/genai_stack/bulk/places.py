@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from .. import settings
 from ..errors import InvalidData, InvalidSpec, ObjectNotFound
 from ..ports import ObjectStore
+from ..spec_file import SPEC_BYTES
 from .files import MANIFEST
-from .specs import SPEC_BYTES
 
 CHUNK = 1 << 20
 SCRATCH = ".work"

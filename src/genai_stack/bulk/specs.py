@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
+from .. import spec_file
 from ..errors import InvalidSpec
 from ..ports import ModelVersion
+from ..spec_file import S
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -17,8 +17,6 @@ Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
 ENDPOINTS: tuple[str, ...] = get_args(Endpoint)
 VLLM_ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings")
 """What `vllm run-batch` knows."""
-SPEC_BYTES = 1 << 20
-S = TypeVar("S", bound=msgspec.Struct)
 
 
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,34 +85,6 @@ class EvaluationSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read(raw: bytes, kind: type[S], name: str) -> S:
     """The spec in `raw`, JSON unless `name` ends in .toml. Raises InvalidSpec, which starts with `name`."""
     try:
-        if len(raw) > SPEC_BYTES:
-            raise InvalidSpec(f"over {SPEC_BYTES} bytes; a spec is a short file, the data goes in `input`")
-        value: Any = tomllib.loads(raw.decode()) if name.endswith(".toml") else msgspec.json.decode(raw)
-        return parse(value, kind)
+        return spec_file.convert(spec_file.decode(raw, name), kind)
     except InvalidSpec as error:
         raise InvalidSpec(f"{name}: {error.message}") from None
-    except (msgspec.DecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        form = "TOML" if name.endswith(".toml") else "JSON"
-        raise InvalidSpec(f"{name}: isn't valid {form}: {error}; correct it") from None
-
-
-def parse(value: Any, kind: type[S]) -> S:
-    """The spec in plain data. Unknown keys and wrong types raise InvalidSpec."""
-    _refuse_unknown(value, kind, "")
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$")
-        raise InvalidSpec(f"{where.rstrip('`').lstrip('.') or 'spec'}: {message}") from None
-
-
-def _refuse_unknown(value: Any, kind: type[msgspec.Struct], where: str) -> None:
-    if not isinstance(value, dict):
-        return
-    hints = get_type_hints(kind)
-    for key, item in value.items():
-        if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, n=1, cutoff=0.0)[0]
-            raise InvalidSpec(f"{where}{key}: no such key; did you mean {near!r}?")
-        if hints[key] is ModelSpec:
-            _refuse_unknown(item, ModelSpec, f"{where}{key}.")

@@ -15,6 +15,7 @@ import msgspec
 
 from ..errors import GenAIStackError, InvalidData, InvalidSpec
 from ..ports import Job, JobQueue, JobRequest, ModelRegistry
+from ..spec_file import convert
 from .jobs import AsyncTrainingJob, TrainingJob
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def plan_batch(
 ) -> JobRequest:
     """The job that runs `model` over the kept file at `input`; `source` says how jobs read a model's source. Raises
     InvalidSpec, and NotFound for an unknown model."""
-    from ..bulk.specs import VLLM_ENDPOINTS, BatchSpec, parse
+    from ..bulk.specs import VLLM_ENDPOINTS, BatchSpec
 
     embeds = found.url == "/v1/embeddings"
     if (registry.get(model).task == "embedding") != embeds:
@@ -145,7 +146,7 @@ def plan_batch(
             f"{model!r} doesn't answer {found.url}; take {'an embedding' if embeds else 'a chat'} model"
         )
     about = {"model": _model(registry, model, source), "endpoint": found.url, **_given(options)}
-    parsed = parse({**about, "input": input, "output": "output"}, BatchSpec)
+    parsed = convert({**about, "input": input, "output": "output"}, BatchSpec)
     if parsed.engine == "vllm" and parsed.endpoint not in VLLM_ENDPOINTS:
         raise InvalidSpec(f"vllm runs no batch of {parsed.endpoint}; it takes {' and '.join(VLLM_ENDPOINTS)}")
     spec = msgspec.to_builtins(parsed)
@@ -164,7 +165,7 @@ def plan_evaluation(
 ) -> JobRequest:
     """The job that evaluates `model`; `source` says how jobs read a model's source. Raises
     InvalidSpec, and NotFound for an unknown model."""
-    from ..bulk.specs import EvaluationSpec, parse
+    from ..bulk.specs import EvaluationSpec
 
     if registry.get(model).task != "chat":
         raise InvalidSpec(f"{model!r} is for embedding; evaluate a model that generates text")
@@ -172,7 +173,7 @@ def plan_evaluation(
     if "task_dir" in given:
         given["task_dir"] = str(Path(given["task_dir"]).expanduser().absolute())
     about = {"model": _model(registry, model, source), "tasks": builtins.list(tasks), **given}
-    spec = msgspec.to_builtins(parse({**about, "output": "output"}, EvaluationSpec))
+    spec = msgspec.to_builtins(convert({**about, "output": "output"}, EvaluationSpec))
     del spec["output"]
     content = {**spec, "definitions": _digest_of(Path(given["task_dir"])) if "task_dir" in given else None}
     return JobRequest(_id("evaljob", content, attempt), "evaluate", spec)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -11,7 +13,7 @@ from .. import settings
 PEAK_BF16 = {
     "B200": 2250e12, "H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10G": 70e12,
 }  # fmt: skip
-"""Dense bfloat16 FLOP/s by what a GPU's name contains, from NVIDIA's data sheets."""
+"""Dense bfloat16 FLOP/s by a word of a GPU's name ("NVIDIA L4", "NVIDIA A100-SXM4-80GB"), from NVIDIA's data sheets."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ def find() -> Device:
 
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name()
-        peak = next((flops for part, flops in PEAK_BF16.items() if part in name), None)
+        words = re.split(r"[ -]", name)
+        peak = next((flops for word, flops in PEAK_BF16.items() if word in words), None)
         recent = torch.cuda.get_device_capability() >= (8, 0)
         flash = recent and find_spec("flash_attn") is not None
         return Device("cuda", name, recent, peak, flash)
@@ -61,7 +64,9 @@ def flops_per_token(model: Any, length: int) -> float:
     for parameter in model.parameters():
         if parameter is looked_up and not tied:
             continue
-        weights += parameter.numel() * (6 if parameter.requires_grad else 4)
+        packed = getattr(parameter, "quant_state", None)  # bitsandbytes: two weights of 4 bits to a byte
+        count = math.prod(packed.shape) if packed is not None else parameter.numel()
+        weights += count * (6 if parameter.requires_grad else 4)
     config = model.config.get_text_config()
     width = config.num_attention_heads * getattr(
         config, "head_dim", config.hidden_size // config.num_attention_heads

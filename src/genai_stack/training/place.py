@@ -17,6 +17,7 @@ from pathlib import Path
 from .. import settings
 from ..errors import GenAIStackError, ObjectNotFound
 from ..ports import ObjectStore
+from ..spec_file import SPEC_BYTES
 from . import ranks
 from .spec import TrainingSpec, load, read
 
@@ -97,7 +98,7 @@ def read_spec(where: str) -> TrainingSpec:
     from .. import wiring
 
     store, key = wiring.object_store(where)
-    return read(store.get(key), where)
+    return read(b"".join(store.read(key, 0, SPEC_BYTES + 1)), where)
 
 
 @contextmanager

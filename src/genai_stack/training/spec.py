@@ -5,22 +5,20 @@ Paths in a spec are relative to the working directory of whoever runs it.
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from .. import spec_file
 from ..errors import InvalidSpec
+from ..spec_file import SPEC_BYTES
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
-SPEC_BYTES = 1 << 20
-"""A spec file over this many bytes is refused unread."""
 
 
 class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,27 +162,17 @@ def load(path: Path) -> TrainingSpec:
 
 
 def read(raw: bytes, name: str) -> TrainingSpec:
-    """The spec in the bytes of a file called `name`: JSON if it ends in `.json`, else TOML. Raises InvalidSpec, naming
+    """The spec in the bytes of a file called `name`: TOML if it ends in `.toml`, else JSON. Raises InvalidSpec, naming
     the file."""
-    json = name.endswith(".json")
     try:
-        value: Any = msgspec.json.decode(raw) if json else tomllib.loads(raw.decode())
-    except (msgspec.DecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidSpec(f"{name}: isn't valid {'JSON' if json else 'TOML'}: {error}") from None
-    try:
-        return parse(value)
+        return parse(spec_file.decode(raw, name))
     except InvalidSpec as error:
         raise InvalidSpec(f"{name}: {error.message}") from None
 
 
 def parse(value: Any) -> TrainingSpec:
     """The spec in plain data. Unknown keys, wrong types and contradictions raise InvalidSpec."""
-    _refuse_unknown(value, TrainingSpec, "")
-    try:
-        spec = msgspec.convert(value, TrainingSpec)
-    except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$")
-        raise InvalidSpec(f"{where.rstrip('`').lstrip('.') or 'spec'}: {message}") from None
+    spec = spec_file.convert(value, TrainingSpec)
     if (spec.base == "scratch") != (spec.architecture is not None):
         raise InvalidSpec('base = "scratch" needs an [architecture], and only it takes one')
     if spec.base == "scratch" and spec.method not in ("pretrain", "full"):
@@ -240,16 +228,3 @@ def _check_heads(shape: Architecture) -> None:
         raise InvalidSpec('architecture.start: "copying" takes two layers or more')
     if shape.heads % shape.kv_heads:
         raise InvalidSpec("architecture.heads: must be a multiple of architecture.kv_heads")
-
-
-def _refuse_unknown(value: Any, type_: type[msgspec.Struct], where: str) -> None:
-    if not isinstance(value, dict):
-        return
-    hints = get_type_hints(type_)
-    for key, item in value.items():
-        if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, n=1, cutoff=0.0)[0]
-            raise InvalidSpec(f"{where}{key}: no such key; did you mean {near!r}?")
-        for part in (hints[key], *get_args(hints[key])):
-            if isinstance(part, type) and issubclass(part, msgspec.Struct):
-                _refuse_unknown(item, part, f"{where}{key}.")
