@@ -27,6 +27,19 @@ def stage() -> str:
     return os.environ.get("GENAI_STACK_STAGE") or "dev"
 
 
+class TrackingServer(NamedTuple):
+    """An MLflow server, or a store that its client opens itself, and the experiment that runs belong to there."""
+
+    uri: str
+    experiment: str
+
+
+def mlflow() -> TrackingServer | None:
+    """`MLFLOW_TRACKING_URI` and `MLFLOW_EXPERIMENT_NAME` (else `genai-stack`); None without the first."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return TrackingServer(uri, os.environ.get("MLFLOW_EXPERIMENT_NAME") or "genai-stack") if uri else None
+
+
 def child_environment(**extra: str) -> dict[str, str]:
     """This process's environment plus `extra`, for a child process."""
     return {**os.environ, **extra}

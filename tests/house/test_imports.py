@@ -52,6 +52,7 @@ TRAINERS = {
     "numpy",
     "jinja2",
     "matplotlib",
+    "mlflow",
 }
 
 # room: (rooms of this package, packages from outside); "local.home" is one module of a room
@@ -71,7 +72,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
 }
 LAZY = {
-    "training": {"wiring", "hosting.publish"},
+    "training": {"wiring", "hosting.publish", "mlflow"},
     "sources": {"wiring"},
     "bulk": {"wiring", "client.endpoint", "client.child", "lm_eval", "torch"},
     "wiring": {"aws", "local"},
@@ -173,6 +174,7 @@ HEAVY = (
     "boto3",
     "botocore",
     "sagemaker",
+    "mlflow",
     "openvino",
     "openvino_genai",
     "aws_cdk",
