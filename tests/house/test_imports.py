@@ -19,6 +19,7 @@ LEAVES = {
     "json_lines",
     "toml_lines",
     "machines",
+    "managed",
     "names",
     "ports",
     "registry",
