@@ -24,3 +24,7 @@ class ManagedTraining(msgspec.Struct, frozen=True):
     """How long a job may wait for spot capacity besides."""
     attempts: int
     """How often SageMaker starts a job again that a fault of its own ended."""
+    subnets: tuple[str, ...] = ()
+    """Of our network; none means SageMaker's own, and then there are no groups."""
+    group: str | None = None
+    many_group: str | None = None

@@ -97,6 +97,8 @@ def trainer(managed: ManagedTraining, bucket: str, entry: JobEntry) -> Any:
     program, *arguments = managed.command
     # What may hold spaces goes as arguments, which the SDK quotes. `exec` leaves no shell that would keep SIGTERM.
     source = configs.SourceCode(command=f"exec {program}", args=[*arguments, spec])
+    group = managed.group if alone else managed.many_group
+    inside = {"subnets": [*managed.subnets], "security_group_ids": [group]} if managed.subnets else None
     made = ModelTrainer(
         sagemaker_session=Session(boto_session=session.shared(), default_bucket=bucket, sagemaker_config=QUIET),
         base_job_name=names.training_job(bucket, entry.id),
@@ -116,6 +118,7 @@ def trainer(managed: ManagedTraining, bucket: str, entry: JobEntry) -> Any:
             max_runtime_in_seconds=managed.max_seconds,
             max_wait_time_in_seconds=managed.max_seconds + managed.wait_seconds if alone else None,
         ),
+        networking=configs.Networking(**inside) if inside else None,
         checkpoint_config=shapes.CheckpointConfig(s3_uri=f"s3://{bucket}/{beside}/checkpoints"),
         output_data_config=configs.OutputDataConfig(
             s3_output_path=f"s3://{bucket}/{beside}", compression_type="NONE"

@@ -26,8 +26,10 @@ TOO_LONG = {
     "MaxRuntimeExceeded": "it trained longer than the stage's max_hours",
     "MaxWaitTimeExceeded": "it waited longer for spot capacity than the stage's capacity_wait_minutes",
 }
-Moment = datetime | int | float | None
-"""boto3 makes datetimes; an event has Unix milliseconds."""
+REASON = "the training job failed; its log, or SageMaker's console, may say why"
+"""Events have no reason."""
+Moment = datetime | int | float | str | None
+"""boto3 makes datetimes; an event has Unix milliseconds, as a number or as a text."""
 
 
 class _Detail(msgspec.Struct, rename="pascal"):
@@ -64,7 +66,7 @@ def observe(detail: Mapping[str, Any]) -> Observation | None:
     finished = _seconds(job.training_end_time) or _seconds(job.last_modified_time)
     seen = msgspec.structs.replace(seen, finished=finished)
     if state == "failed":
-        return msgspec.structs.replace(seen, reason=job.failure_reason or "SageMaker doesn't say why")
+        return msgspec.structs.replace(seen, reason=job.failure_reason or REASON)
     if state == "cancelled" and job.secondary_status in TOO_LONG:
         why = f"{TOO_LONG[job.secondary_status]}; raise it and deploy again, then train again"
         return msgspec.structs.replace(seen, state="failed", reason=why)
@@ -74,4 +76,7 @@ def observe(detail: Mapping[str, Any]) -> Observation | None:
 def _seconds(moment: Moment) -> float | None:
     if moment is None:
         return None
-    return moment.timestamp() if isinstance(moment, datetime) else moment / 1000
+    try:
+        return moment.timestamp() if isinstance(moment, datetime) else float(moment) / 1000
+    except ValueError:
+        return None
