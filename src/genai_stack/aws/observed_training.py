@@ -28,8 +28,6 @@ TOO_LONG = {
 }
 REASON = "the training job failed; its log, or SageMaker's console, may say why"
 """Events have no reason."""
-Moment = datetime | int | float | str | None
-"""boto3 makes datetimes; an event has Unix milliseconds, as a number or as a text."""
 
 
 class _Detail(msgspec.Struct, rename="pascal"):
@@ -40,9 +38,9 @@ class _Detail(msgspec.Struct, rename="pascal"):
     secondary_status: str | None = None
     failure_reason: str | None = None
     hyper_parameters: dict[str, str] = {}
-    training_start_time: Moment = None
-    training_end_time: Moment = None
-    last_modified_time: Moment = None
+    training_start_time: Any = None
+    training_end_time: Any = None
+    last_modified_time: Any = None
 
 
 def observe(detail: Mapping[str, Any]) -> Observation | None:
@@ -73,10 +71,11 @@ def observe(detail: Mapping[str, Any]) -> Observation | None:
     return seen
 
 
-def _seconds(moment: Moment) -> float | None:
-    if moment is None:
-        return None
+def _seconds(moment: Any) -> float | None:
+    """boto3 makes datetimes; an event has Unix milliseconds, as a number or as a text."""
+    if isinstance(moment, datetime):
+        return moment.timestamp()
     try:
-        return moment.timestamp() if isinstance(moment, datetime) else float(moment) / 1000
-    except ValueError:
+        return float(moment) / 1000
+    except (TypeError, ValueError):
         return None

@@ -33,7 +33,7 @@ UNKNOWN = "ValidationException"
 
 class TrainingJobs:
     """Safe from any thread and any number of machines. `managed` reads what the stage published about such jobs, when
-    the first of them is started."""
+    the first of them is started; `require` raises where `start` can't start one."""
 
     def __init__(
         self,
@@ -45,7 +45,10 @@ class TrainingJobs:
         *,
         sagemaker: Any = None,
         logs: Any = None,
+        require: Callable[[], None] = model_trainer.require,
+        start: Callable[[ManagedTraining, str, JobEntry], None] = model_trainer.start,
     ) -> None:
+        self._require, self._begin = require, start
         self._managed, self._bucket, self._objects = managed, bucket, objects
         self._progress = JobProgress(records, objects, registry)
         self._jobs = self._progress.jobs
@@ -54,7 +57,7 @@ class TrainingJobs:
         self._log = JobLog(self._logs, names.TRAINING_JOB_LOGS)
 
     def submit(self, request: JobRequest) -> Job:
-        """As the port says; Only training runs here. What SageMaker refuses to run is a failed job, and raises. The
+        """As the port says; only training runs here. What SageMaker refuses to run is a failed job, and raises. The
         job's spec lies in the bucket before SageMaker hears of the job."""
         require_id(request.id)
         if request.kind != KIND:
@@ -64,7 +67,7 @@ class TrainingJobs:
         entry = self._jobs.find(request.id)
         if entry is not None:
             return self._tended(entry).job
-        model_trainer.require()
+        self._require()
         self._managed()  # a stage that has none says so before there is a job
         output = f"s3://{self._bucket}/{names.job_output(request.id)}"
         entry, new = self._jobs.create(request, output, leased())
@@ -157,7 +160,7 @@ class TrainingJobs:
         try:
             spec = json.dumps({**entry.spec, "output": entry.output}).encode()
             self._objects.put(names.job_spec(entry.id), spec)
-            model_trainer.start(self._managed(), self._bucket, entry)
+            self._begin(self._managed(), self._bucket, entry)
         except model_trainer.Refused as error:
             why = error.why
             self._jobs.change(entry.id, lambda now: failed(now, why.message))

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 INTERRUPTED = 75
@@ -25,10 +26,15 @@ KILLED_SECONDS = 130.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code of the last run: 75 only when it was interrupted too often, or wasn't killed after SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m genai_stack.training.keeper", description=__doc__)
     parser.add_argument("spec", help="what the training program takes")
-    spec = parser.parse_args(arguments).spec
+    spec: str = parser.parse_args(arguments).spec
+    return keep([sys.executable, "-m", "genai_stack.training.launch", spec])
+
+
+def keep(command: Sequence[str]) -> int:
+    """Runs `command` until it ends with something else than 75, and passes SIGTERM on. Returns its last exit code, as a
+    shell would; 75 only where it was interrupted too often, or nobody killed this process after SIGTERM."""
     asked = False
     running: subprocess.Popen[bytes] | None = None
 
@@ -41,8 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     before = signal.signal(signal.SIGTERM, stop)
     try:
         for attempt in range(1, ATTEMPTS + 1):
-            running = subprocess.Popen([sys.executable, "-m", "genai_stack.training.launch", spec])
-            if asked:  # between two attempts, or before the first
+            running = subprocess.Popen(command)
+            if asked:  # before the first attempt, or between two
                 running.send_signal(signal.SIGTERM)
             code = running.wait()
             if asked and code:
