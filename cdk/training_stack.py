@@ -20,6 +20,7 @@ from .constructs.events import JobEvents
 from .constructs.fleet import multi_node_fleet, spot_fleet
 from .constructs.images import training_image
 from .constructs.jobs import Jobs
+from .constructs.managed import managed_training
 from .constructs.network import Network
 from .constructs.roles import JobRoles
 from .constructs.storage import Storage
@@ -42,7 +43,8 @@ class TrainingStack(cdk.Stack):
         image = training_image(self, config.image)
         storage = Storage(self, "Storage", config, stage)
         network = Network(self, "Network", config.network, logs=storage.logs)
-        roles = JobRoles(self, "Roles", storage, image, program, stage)
+        private = config.network.egress != "public"
+        roles = JobRoles(self, "Roles", storage, image, program, stage, private=private)
         spot = spot_fleet(self, "Spot", stage, config, network, roles)
         many = multi_node_fleet(self, "MultiNode", stage, config, network, roles)
         fleets = [spot, many]
@@ -51,7 +53,14 @@ class TrainingStack(cdk.Stack):
             self, "Jobs", stage=stage, config=config, image=image, program=program, storage=storage, roles=roles
         )
         events = JobEvents(
-            self, "Events", queues=queues, stage=stage, config=config, storage=storage, staging=staging
+            self,
+            "Events",
+            queues=queues,
+            managed=roles.managed,
+            stage=stage,
+            config=config,
+            storage=storage,
+            staging=staging,
         )
         alarms = Alarms(self, "Alarms", config=config, storage=storage)
         alarms.job_failed(stage, events.log)
@@ -84,6 +93,7 @@ class TrainingStack(cdk.Stack):
             "batch-definition": jobs.batch.ref,
             "log-group": storage.job_log.log_group_name,
             "alarm-topic": alarms.topic.topic_arn,
+            "sagemaker": managed_training(self, stage, config, image, program, network, roles),
         }
         for what, value in published.items():
             ssm.CfnParameter(

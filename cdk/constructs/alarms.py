@@ -53,16 +53,19 @@ class Alarms(Construct):
 
     def job_failed(self, stage: str, log: logs.LogGroup) -> None:
         """Alarms when a job ends in FAILED, which it does after its last attempt; not when it was cancelled, which
-        Batch calls FAILED too."""
+        Batch calls FAILED too, and SageMaker doesn't."""
         failed = logs.MetricFilter(
             self,
             "Failed",
             log_group=log,
-            filter_pattern=logs.FilterPattern.all(
-                logs.FilterPattern.string_value("$.detail.status", "=", "FAILED"),
-                logs.FilterPattern.any(
-                    logs.FilterPattern.not_exists("$.detail.statusReason"),
-                    logs.FilterPattern.string_value("$.detail.statusReason", "!=", names.CANCELLED),
+            filter_pattern=logs.FilterPattern.any(
+                logs.FilterPattern.string_value("$.detail.TrainingJobStatus", "=", "Failed"),
+                logs.FilterPattern.all(
+                    logs.FilterPattern.string_value("$.detail.status", "=", "FAILED"),
+                    logs.FilterPattern.any(
+                        logs.FilterPattern.not_exists("$.detail.statusReason"),
+                        logs.FilterPattern.string_value("$.detail.statusReason", "!=", names.CANCELLED),
+                    ),
                 ),
             ),
             metric_namespace=names.metrics(stage),

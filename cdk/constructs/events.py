@@ -40,8 +40,9 @@ class LogTarget:
 
 
 class JobEvents(Construct):
-    """Every state change of a job in `queues` goes to the events function and, as it is, to a log that the dashboard
-    counts. EventBridge retries a delivery for six hours; what fails then waits in the function's queue."""
+    """Every state change of a job in `queues`, and of a SageMaker training job that runs as `managed`, goes to the
+    events function and, as it is, to a log that the dashboard counts. EventBridge retries a delivery for six hours;
+    what fails then waits in the function's queue."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class JobEvents(Construct):
         id: str,
         *,
         queues: list[batch.CfnJobQueue],
+        managed: iam.Role,
         stage: str,
         config: TrainingConfig,
         storage: Storage,
@@ -66,20 +68,29 @@ class JobEvents(Construct):
             description="Job state changes to records",
         )
         self._grant(storage)
-        pattern = events.EventPattern(
+        on_batch = events.EventPattern(
             source=["aws.batch"],
             detail_type=["Batch Job State Change"],
             detail={"jobQueue": [queue.attr_job_queue_arn for queue in queues]},
         )
-        rule = events.Rule(self, "Rule", description="Job state changes", event_pattern=pattern)
-        rule.add_target(
-            targets.LambdaFunction(
-                self.function.function,
-                dead_letter_queue=self.function.failed,
-                retry_attempts=24,
-                max_event_age=cdk.Duration.hours(6),
-            )
+        on_sagemaker = events.EventPattern(
+            source=["aws.sagemaker"],
+            detail_type=["SageMaker Training Job State Change"],
+            detail={"RoleArn": [managed.role_arn]},
         )
+        rules = [
+            events.Rule(self, "Rule", description="Job state changes", event_pattern=on_batch),
+            events.Rule(self, "Managed", description="Training job state changes", event_pattern=on_sagemaker),
+        ]
+        for rule in rules:
+            rule.add_target(
+                targets.LambdaFunction(
+                    self.function.function,
+                    dead_letter_queue=self.function.failed,
+                    retry_attempts=24,
+                    max_event_age=cdk.Duration.hours(6),
+                )
+            )
         self.log = storage.log_group("StateChanges", None, config)
         logs.ResourcePolicy(
             self,
@@ -95,7 +106,8 @@ class JobEvents(Construct):
                 )
             ],
         )
-        rule.add_target(LogTarget(self.log))
+        for rule in rules:
+            rule.add_target(LogTarget(self.log))
 
     def _grant(self, storage: Storage) -> None:
         """Records, to write; a job's output, to read."""

@@ -1,4 +1,4 @@
-"""Who may do what while a job runs. Three principals, none with another's rights."""
+"""Who may do what while a job runs. Four principals, none with another's rights."""
 
 from __future__ import annotations
 
@@ -18,10 +18,19 @@ _ECS = "ecs-tasks.amazonaws.com"
 
 class JobRoles(Construct):
     """`instance` is a machine's: it joins its cluster and reports GPU metrics. `execution` is the ECS agent's for one
-    job: it pulls the image and writes the log. `job` is the program's: it reads and writes its objects."""
+    job: it pulls the image and writes the log. `job` is the program's: it reads and writes its objects. `managed` is a
+    SageMaker training job's, which has all of these; in a network of ours (`private`) also what its interfaces take."""
 
     def __init__(
-        self, scope: Construct, id: str, storage: Storage, image: Image, program: assets.Asset, stage: str
+        self,
+        scope: Construct,
+        id: str,
+        storage: Storage,
+        image: Image,
+        program: assets.Asset,
+        stage: str,
+        *,
+        private: bool,
     ) -> None:
         super().__init__(scope, id)
         self.instance = self._instance(stage)
@@ -38,7 +47,26 @@ class JobRoles(Construct):
         )
         for statement in _work(storage, program):
             self.job.add_to_policy(statement)
+        self.managed = self._managed([*_pull(image), *_work(storage, program)], private)
         self._explain(storage)
+
+    def _managed(self, work: list[iam.PolicyStatement], private: bool) -> iam.Role:
+        role = self._role("Managed", "sagemaker.amazonaws.com", "A SageMaker training job")
+        for statement in work:
+            role.add_to_policy(statement)
+        group = _arn("logs", f"log-group:{names.TRAINING_JOB_LOGS}")
+        write = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+        role.add_to_policy(iam.PolicyStatement(actions=["logs:CreateLogGroup"], resources=[group]))
+        role.add_to_policy(iam.PolicyStatement(actions=write, resources=[f"{group}:*"]))
+        role.add_to_policy(_put_metrics(names.TRAINING_JOB_LOGS))
+        if private:
+            # https://docs.aws.amazon.com/sagemaker/latest/dg/train-vpc.html; they know no resources, or none by name.
+            interface = ["Create", "Delete"]
+            acts = [f"ec2:{act}NetworkInterface{of}" for act in interface for of in ("", "Permission")]
+            sees = ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets", "SecurityGroups")
+            acts += [f"ec2:Describe{what}" for what in sees]
+            role.add_to_policy(iam.PolicyStatement(actions=acts, resources=["*"]))
+        return role
 
     def _instance(self, stage: str) -> iam.Role:
         role = iam.Role(
@@ -81,8 +109,13 @@ class JobRoles(Construct):
             self.instance, "IAM5", "Resource::*", f"PutMetricData: {nothing}; its namespace is a condition"
         )
         acknowledge(self.execution, "IAM5", "Resource::*", f"GetAuthorizationToken: {nothing}")
-        acknowledge_objects(self.job, storage.artefacts, "*", "a job may start from any artefact")
-        acknowledge_objects(self.job, storage.artefacts, "jobs/*", "a job's own objects, whose id comes later")
+        for role in (self.job, self.managed):
+            acknowledge_objects(role, storage.artefacts, "*", "a job may start from any artefact")
+            acknowledge_objects(role, storage.artefacts, "jobs/*", "a job's own objects, whose id comes later")
+        streams = _here("logs", f"log-group:{names.TRAINING_JOB_LOGS}:*")
+        acknowledge(self.managed, "IAM5", streams, "SageMaker names its streams itself")
+        reason = f"PutMetricData, GetAuthorizationToken and a network interface's actions: {nothing}"
+        acknowledge(self.managed, "IAM5", "Resource::*", reason)
 
 
 def _arn(service: str, resource: str) -> str:

@@ -62,6 +62,18 @@ def model_package_group(stage: str, model: str) -> str:
     return _label(ROOT, stage, model)
 
 
+TRAINING_JOB_LOGS = "/aws/sagemaker/TrainingJobs"
+"""The log group of every SageMaker training job of an account; SageMaker makes it."""
+
+
+def training_job(bucket: str, id: str) -> str:
+    """The SageMaker training job that runs the job `id` of the stage with that artefact bucket; such names are unique
+    in an account and region, for ever. They have 63 characters, which is all that SageMaker takes: its SDK puts the
+    time behind what it is given and cuts there, so that a shorter name would be another one with each call."""
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", id)[:40].strip("-")
+    return f"{readable}-{hashlib.sha256(f'{bucket}/{id}'.encode()).hexdigest()}"[:63]
+
+
 def log_group(stage: str, layer: Layer) -> str:
     """The CloudWatch log group of a layer's jobs: `/genai-stack/<stage>/<layer>`."""
     return f"/{ROOT}/{stage}/{layer}"
@@ -75,6 +87,11 @@ def metrics(stage: str) -> str:
 def job_spec(id: str) -> str:
     """The key of a job's spec in the artefact bucket."""
     return f"jobs/{id}/spec.json"
+
+
+def job_beside(id: str) -> str:
+    """The prefix of all that belongs to a job in the artefact bucket."""
+    return f"jobs/{id}"
 
 
 def job_output(id: str) -> str:

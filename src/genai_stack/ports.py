@@ -86,13 +86,15 @@ class RecordStore(Protocol):
 
 class JobRequest(msgspec.Struct, frozen=True):
     """`id` is chosen by the caller and makes a submit idempotent. `kind` names a job program ("train"), `spec` is
-    its JSON spec. `on_success` describes the model to register when the job succeeds. `nodes` machines share it."""
+    its JSON spec. `on_success` describes the model to register when the job succeeds. `nodes` machines share it. `on`
+    names what runs it where a queue leads to more than one: "sagemaker" on a stage; None is the queue's own."""
 
     id: str
     kind: str
     spec: dict[str, Any]
     on_success: ModelVersion | None = None
     nodes: int = 1
+    on: str | None = None
 
 
 class Job(msgspec.Struct, frozen=True):

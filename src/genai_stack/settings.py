@@ -27,6 +27,19 @@ def stage() -> str:
     return os.environ.get("GENAI_STACK_STAGE") or "dev"
 
 
+class TrackingServer(NamedTuple):
+    """An MLflow server, or a store that its client opens itself, and the experiment that runs belong to there."""
+
+    uri: str
+    experiment: str
+
+
+def mlflow() -> TrackingServer | None:
+    """`MLFLOW_TRACKING_URI` and `MLFLOW_EXPERIMENT_NAME` (else `genai-stack`); None without the first."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return TrackingServer(uri, os.environ.get("MLFLOW_EXPERIMENT_NAME") or "genai-stack") if uri else None
+
+
 def child_environment(**extra: str) -> dict[str, str]:
     """This process's environment plus `extra`, for a child process."""
     return {**os.environ, **extra}
@@ -47,24 +60,35 @@ def torchrun() -> Torchrun:
     )
 
 
-class BatchNodes(NamedTuple):
-    """The machines of one AWS Batch job: this one's number, and how many there are."""
+class Nodes(NamedTuple):
+    """The machines of one job: this one's number, and how many there are."""
 
     number: int
     nodes: int
     main_address: str
-    """Where the main node is reached; on the main node itself, where Batch doesn't set it, its own host name."""
+    """Where the main node is reached; on the main node itself, where nothing says so, its own host name."""
 
 
-def batch_nodes() -> BatchNodes:
-    """`AWS_BATCH_JOB_NODE_INDEX`, `_NUM_NODES` and `_MAIN_NODE_PRIVATE_IPV4_ADDRESS`; one node outside such a job.
+def nodes() -> Nodes:
+    """On AWS Batch `AWS_BATCH_JOB_NODE_INDEX`, `_NUM_NODES` and `_MAIN_NODE_PRIVATE_IPV4_ADDRESS`; on SageMaker
+    `SM_CURRENT_HOST_RANK`, `SM_HOST_COUNT` and `SM_MASTER_ADDR`; one node outside such jobs.
 
-    https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html
+    https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html; sagemaker.train's container driver sets the
+    others (container_drivers/scripts/environment.py).
     """
+    if hosts := os.environ.get("SM_HOST_COUNT"):
+        rank = int(os.environ.get("SM_CURRENT_HOST_RANK") or 0)
+        return Nodes(rank, int(hosts), os.environ.get("SM_MASTER_ADDR") or "localhost")
     index = int(os.environ.get("AWS_BATCH_JOB_NODE_INDEX") or 0)
     count = int(os.environ.get("AWS_BATCH_JOB_NUM_NODES") or 1)
     address = os.environ.get("AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS") or "localhost"
-    return BatchNodes(index, count, address)
+    return Nodes(index, count, address)
+
+
+def trust_roles() -> None:
+    """Has the `sagemaker` SDK take a role as it is (`SAGEMAKER_VALIDATE_ROLE`, unless that is set). It would ask IAM
+    whether the role may do what roles of its own making may, and refuse one that is allowed less."""
+    os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
 
 
 def instance_metadata() -> str | None:

@@ -40,11 +40,16 @@ def local_services(home: Path, config: StackConfig | None = None) -> Services:
 def aws_services(stage: str) -> Services:
     """What `stage` of this stack has in the account at hand, found by what its training stack published. Raises
     NotDeployedError, which names the stack to deploy. None of its models is hosted: `models` refuses them."""
+    import msgspec
+
     from .aws import published
     from .aws.jobs import BatchJobs, Fleet
     from .aws.objects import S3Objects
     from .aws.records import DynamoRecords
+    from .aws.stage_jobs import StageJobs
+    from .aws.training_jobs import TrainingJobs
     from .aws.unhosted import UnhostedModels
+    from .managed import ManagedTraining
     from .registry import RecordedModels
 
     found = published.read_all(stage, "training")
@@ -58,10 +63,18 @@ def aws_services(stage: str) -> Services:
     )
     records, objects = DynamoRecords(found["records-table"]), S3Objects(fleet.bucket)
     registry = RecordedModels(records)
+    batch = BatchJobs(fleet, records, objects, registry)
+    sagemaker = TrainingJobs(
+        lambda: msgspec.json.decode(found["sagemaker"], type=ManagedTraining),
+        fleet.bucket,
+        records,
+        objects,
+        registry,
+    )
     return Services(
         objects=objects,
         records=records,
-        jobs=BatchJobs(fleet, records, objects, registry),
+        jobs=StageJobs(records, batch, sagemaker),
         registry=registry,
         models=UnhostedModels(stage),
     )

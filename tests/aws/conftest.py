@@ -2,13 +2,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from genai_stack import names
 from genai_stack.aws.jobs import Fleet
+from genai_stack.managed import ManagedTraining
 from tests.aws.account import Account, account
 from tests.contracts.adapters import made_bucket, made_table
 
+MANAGED = ManagedTraining(
+    role="arn:aws:iam::123456789012:role/managed",
+    image="123456789012.dkr.ecr.eu-central-1.amazonaws.com/training:1",
+    command=(
+        "python3",
+        "-c",
+        "print('it's')\nprint(\"two  lines\")\n",
+        "s3://assets/p.zip",
+        "all,train",
+        "program",
+    ),
+    environment={"GENAI_STACK_STAGE": "dev"},
+    instance="ml.g6e.2xlarge",
+    many_instance="ml.g6e.12xlarge",
+    disk_gb=200,
+    max_seconds=86400,
+    wait_seconds=14400,
+    attempts=5,
+)
 TRUST = '{"Version": "2012-10-17", "Statement": []}'
 
 
@@ -70,6 +91,7 @@ def stage(aws: Account, fleet: Fleet, tmp_path: Path) -> str:
         "evaluate-definition": fleet.definitions["train"],
         "batch-definition": fleet.definitions["train"],
         "log-group": fleet.log_group,
+        "sagemaker": msgspec.json.encode(MANAGED).decode(),
     }
     for what, value in published.items():
         ssm.put_parameter(Name=names.parameter(name, "training", what), Value=value, Type="String")

@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from genai_stack.aws import jobs
+from genai_stack.aws.job_records import LEASE_SECONDS
 from genai_stack.aws.observed import CANCELLED
 from genai_stack.errors import GenAIStackError, NotFound, Overloaded, RequestError
 from genai_stack.ports import Job, JobRequest, ModelVersion
@@ -37,7 +38,7 @@ def lost() -> ReadTimeoutError:
 def expired(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the one who was submitting had been gone for longer than its lease."""
     now = jobs.time.time()
-    monkeypatch.setattr(jobs.time, "time", lambda: now + jobs.LEASE_SECONDS + 1)
+    monkeypatch.setattr(jobs.time, "time", lambda: now + LEASE_SECONDS + 1)
 
 
 def test_a_submit_says_to_batch_what_the_seams_say(account: Account) -> None:

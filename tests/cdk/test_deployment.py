@@ -23,7 +23,7 @@ STACK = "GenaiStack-Training-dev"
 PUBLISHED = (
     *("artefact-bucket", "records-table", "spot-queue", "multi-node-queue", "train-definition"),
     *("train-multi-node-definition", "evaluate-definition", "batch-definition", "log-group", "alarm-topic"),
-    *("spot-environment", "multi-node-environment"),
+    *("spot-environment", "multi-node-environment", "sagemaker"),
 )
 
 

@@ -28,8 +28,20 @@ def test_rules_hear_our_queues_alone(template: Template, rule: str, detail_type:
     assert [text(queue) for queue in pattern["detail"]["jobQueue"]] == QUEUES
 
 
-def test_state_changes_go_to_the_function_and_to_a_log(template: Template) -> None:
-    function, log = one(template, "Events::Rule", "EventsRule")["Targets"]
+def test_a_rule_hears_our_training_jobs_alone(template: Template) -> None:
+    properties = one(template, "Events::Rule", "EventsManaged")
+    assert properties["State"] == "ENABLED"
+    pattern = dict(properties["EventPattern"])
+    detail = pattern.pop("detail")
+    assert pattern == {"source": ["aws.sagemaker"], "detail-type": ["SageMaker Training Job State Change"]}
+    assert {key: [text(each) for each in value] for key, value in detail.items()} == {
+        "RoleArn": ["<RolesManaged.Arn>"]
+    }
+
+
+@pytest.mark.parametrize("rule", ["EventsRule", "EventsManaged"])
+def test_state_changes_go_to_the_function_and_to_a_log(template: Template, rule: str) -> None:
+    function, log = one(template, "Events::Rule", rule)["Targets"]
     assert text(function["Arn"]) == "<EventsFunction.Arn>"
     assert text(function["DeadLetterConfig"]["Arn"]) == "<EventsFailed.Arn>"
     assert function["RetryPolicy"] == {"MaximumEventAgeInSeconds": 21600, "MaximumRetryAttempts": 24}
@@ -69,33 +81,39 @@ def test_dead_letters_wait_encrypted_for_two_weeks(template: Template, name: str
     assert queue == {"MessageRetentionPeriod": 14 * 86400, "SqsManagedSseEnabled": True}
     policy = one(template, "SQS::QueuePolicy", f"{name}Failed")
     assert [text(q) for q in policy["Queues"]] == [f"<{name}Failed>"]
-    refuse, let = policy["PolicyDocument"]["Statement"]
+    refuse, *lets = policy["PolicyDocument"]["Statement"]
     assert (refuse["Effect"], refuse["Action"], refuse["Principal"]) == ("Deny", "sqs:*", {"AWS": "*"})
     assert refuse["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    sender, source = {
-        "Events": ("events.amazonaws.com", "<EventsRule.Arn>"),
-        "Budget": ("sns.amazonaws.com", "<BudgetSpent>"),
+    sender, sources = {
+        "Events": ("events.amazonaws.com", {"<EventsRule.Arn>", "<EventsManaged.Arn>"}),
+        "Budget": ("sns.amazonaws.com", {"<BudgetSpent>"}),
     }[name]
-    assert (let["Effect"], let["Action"], let["Principal"]) == ("Allow", "sqs:SendMessage", {"Service": sender})
-    assert text(let["Condition"]["ArnEquals"]["aws:SourceArn"]) == source
-    for statement in (refuse, let):
+    for let in lets:
+        asked = (let["Effect"], let["Action"], let["Principal"])
+        assert asked == ("Allow", "sqs:SendMessage", {"Service": sender})
+    assert {text(let["Condition"]["ArnEquals"]["aws:SourceArn"]) for let in lets} == sources
+    assert len(lets) == len(sources)
+    for statement in (refuse, *lets):
         assert text(statement["Resource"]) == f"<{name}Failed.Arn>"
 
 
 @pytest.mark.parametrize(
-    ("name", "caller", "source"),
-    [("Events", "events.amazonaws.com", "<EventsRule.Arn>"), ("Budget", "sns.amazonaws.com", "<BudgetSpent>")],
+    ("name", "caller", "sources"),
+    [
+        ("Events", "events.amazonaws.com", ["<EventsManaged.Arn>", "<EventsRule.Arn>"]),
+        ("Budget", "sns.amazonaws.com", ["<BudgetSpent>"]),
+    ],
 )
-def test_a_function_is_called_by_its_source_alone(
-    template: Template, name: str, caller: str, source: str
+def test_a_function_is_called_by_its_sources_alone(
+    template: Template, name: str, caller: str, sources: list[str]
 ) -> None:
     found = [
         p
         for p in of_type(template, "Lambda::Permission").values()
         if text(p["FunctionName"]) == f"<{name}Function.Arn>"
     ]
-    assert [(p["Action"], p["Principal"], text(p["SourceArn"])) for p in found] == [
-        ("lambda:InvokeFunction", caller, source)
+    assert sorted((p["Action"], p["Principal"], text(p["SourceArn"])) for p in found) == [
+        ("lambda:InvokeFunction", caller, source) for source in sources
     ]
 
 
@@ -118,8 +136,9 @@ def test_an_alarm_goes_off_at_the_first_sign(template: Template) -> None:
     counted = one(template, "Logs::MetricFilter")
     # A cancelled job is FAILED to Batch, by the reason it was cancelled with.
     assert counted["FilterPattern"] == (
-        '{ ($.detail.status = "FAILED") && (($.detail.statusReason NOT EXISTS) || '
-        f'($.detail.statusReason != "{CANCELLED}")) }}'
+        '{ ($.detail.TrainingJobStatus = "Failed") || '
+        '(($.detail.status = "FAILED") && (($.detail.statusReason NOT EXISTS) || '
+        f'($.detail.statusReason != "{CANCELLED}"))) }}'
     )
     assert text(counted["LogGroupName"]) == "<StorageStateChanges>"
     assert counted["MetricTransformations"] == [

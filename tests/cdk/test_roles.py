@@ -50,6 +50,17 @@ RIGHTS: dict[str, list[tuple[str, set[str]]]] = {
     ],
     "RolesExecution": [READ_IMAGE, ("*", {"ecr:GetAuthorizationToken"}), log("<StorageJobLog.Arn>")],
     "RolesJob": WORK,
+    "RolesManaged": [
+        READ_IMAGE,
+        ("*", {"ecr:GetAuthorizationToken"}),
+        *WORK,
+        (f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/TrainingJobs", {"logs:CreateLogGroup"}),
+        (
+            f"arn:<AWS::Partition>:logs:{HERE}:log-group:/aws/sagemaker/TrainingJobs:*",
+            {"logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"},
+        ),
+        ("*", {"cloudwatch:PutMetricData"}),
+    ],
     "EventsRole": [
         log("<StorageEventsLog.Arn>"),
         *PUBLISHED,
@@ -75,6 +86,7 @@ TRUST = {
     "RolesInstance": ("ec2.amazonaws.com", False),
     "RolesExecution": ("ecs-tasks.amazonaws.com", True),
     "RolesJob": ("ecs-tasks.amazonaws.com", True),
+    "RolesManaged": ("sagemaker.amazonaws.com", True),
     "EventsRole": ("lambda.amazonaws.com", False),
     "BudgetRole": ("lambda.amazonaws.com", False),
 }
@@ -124,7 +136,15 @@ def test_metrics_go_into_the_stage_s_own_namespace(template: Template) -> None:
         for statement in policy["PolicyDocument"]["Statement"]
         if "cloudwatch:PutMetricData" in listed(statement["Action"])
     }
-    assert namespaces == {"genai-stack/dev"}
+    assert namespaces == {"genai-stack/dev", "/aws/sagemaker/TrainingJobs"}
+
+
+def test_a_training_job_in_our_network_makes_its_interfaces(template: Template, reserved: Template) -> None:
+    for stack, some in ((template, False), (reserved, True)):
+        acts = {action for _, action in rights(stack)["RolesManaged"] if action.startswith("ec2:")}
+        assert bool(acts) == some
+    assert "ec2:CreateNetworkInterfacePermission" in acts
+    assert len(acts) == 9
 
 
 def test_a_private_image_is_pulled_from_its_own_repository(reserved: Template) -> None:

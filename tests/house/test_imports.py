@@ -19,6 +19,7 @@ LEAVES = {
     "json_lines",
     "toml_lines",
     "machines",
+    "managed",
     "names",
     "ports",
     "registry",
@@ -53,6 +54,7 @@ TRAINERS = {
     "numpy",
     "jinja2",
     "matplotlib",
+    "mlflow",
 }
 
 # room: (rooms of this package, packages from outside); "local.home" is one module of a room
@@ -72,7 +74,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
 }
 LAZY = {
-    "training": {"wiring", "hosting.publish"},
+    "training": {"wiring", "hosting.publish", "mlflow"},
     "sources": {"wiring"},
     "bulk": {"wiring", "client.endpoint", "client.child", "lm_eval", "torch"},
     "wiring": {"aws", "local"},
@@ -174,6 +176,7 @@ HEAVY = (
     "boto3",
     "botocore",
     "sagemaker",
+    "mlflow",
     "openvino",
     "openvino_genai",
     "aws_cdk",

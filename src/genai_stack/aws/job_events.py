@@ -10,17 +10,20 @@ from genai_stack.ports import Services
 
 from .job_progress import JobProgress
 from .observed import observe
+from .observed_training import observe as observe_training
 
-DETAIL_TYPE = "Batch Job State Change"
+BATCH = "Batch Job State Change"
+SAGEMAKER = "SageMaker Training Job State Change"
 
 
 def record(event: Mapping[str, Any], services: Services) -> None:
-    """Brings a "Batch Job State Change" event into the record of its job, and registers the job's model when it
-    succeeded. The same event may come again, and events in any order. Jobs that aren't ours change nothing, nor do the
-    nodes of a multi-node job. Raises RequestError for any other event; what else it raises, a retry may cure."""
-    detail = event.get("detail")
-    if event.get("detail-type") != DETAIL_TYPE or not isinstance(detail, Mapping):
-        raise RequestError(f"that is no {DETAIL_TYPE!r} event; let the rule send no others")
-    seen = observe(detail)
-    if not set("#:") & set(seen.batch):
+    """Brings a state change of a Batch job or of a SageMaker training job into the record of the job, and registers the
+    job's model when it succeeded. The same event may come again, and events in any order. Jobs that aren't ours change
+    nothing, nor do the nodes of a multi-node job. Raises RequestError for any other event; what else it raises, a
+    retry may cure."""
+    detail, kind = event.get("detail"), event.get("detail-type")
+    if kind not in (BATCH, SAGEMAKER) or not isinstance(detail, Mapping):
+        raise RequestError(f"that is no {BATCH!r} event and no {SAGEMAKER!r} one; let the rules send no others")
+    seen = observe(detail) if kind == BATCH else observe_training(detail)
+    if seen is not None and not set("#:") & set(seen.batch):
         JobProgress(services.records, services.objects, services.registry).saw(seen)

@@ -6,21 +6,27 @@ import builtins
 import re
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
-from genai_stack.errors import ConditionFailed, NotFound
-from genai_stack.ports import Job, JobRequest, JobState, ModelVersion, RecordStore
+from genai_stack.errors import ConditionFailed, NotFound, RequestError
+from genai_stack.ports import FINAL_STATES, Job, JobRequest, JobState, ModelVersion, RecordStore
+
+On = Literal["batch", "sagemaker"]
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """A job's id is its name in Batch, which begins with a letter or digit."""
+LEASE_SECONDS = 120.0
+"""Longer than any submit takes, retries and their waits included."""
 COLLECTION = "jobs"
 ORDER = "jobs-in-order"
 """`<created in microseconds>-<id>`, written before the job's record: a row without its record is no job."""
 
 
 class JobEntry(msgspec.Struct, frozen=True):
-    """A job and what only its queue needs. `batch` is Batch's id once there is one; until `lease` (Unix seconds)
+    """A job and what only its queue needs. `batch` is Batch's id once there is one, or the SageMaker
+    training job's name; until `lease` (Unix seconds)
     whoever holds it is submitting. `attempt` is when the last attempt that was seen began, `log` its stream."""
 
     id: str
@@ -29,6 +35,7 @@ class JobEntry(msgspec.Struct, frozen=True):
     output: str
     created: float
     nodes: int = 1
+    on: On = "batch"
     state: JobState = "queued"
     started: float | None = None
     finished: float | None = None
@@ -56,6 +63,33 @@ class JobEntry(msgspec.Struct, frozen=True):
         )
 
 
+def require_id(id: str) -> None:
+    """Raises RequestError where it can't be a job's id."""
+    if not ID.fullmatch(id):
+        raise RequestError(
+            "a job id has 1 to 64 letters, digits, '-' or '_', and begins with a letter or digit; choose another",
+            param="id",
+        )
+
+
+def leased() -> float:
+    """The end of a lease that begins now."""
+    return time.time() + LEASE_SECONDS
+
+
+def cancelled(now: JobEntry) -> JobEntry:
+    if now.state in FINAL_STATES:
+        return now
+    return msgspec.structs.replace(now, state="cancelled", finished=time.time())
+
+
+def failed(now: JobEntry, why: str) -> JobEntry:
+    """Unless it runs somewhere."""
+    if now.state in FINAL_STATES or now.batch:
+        return now
+    return msgspec.structs.replace(now, state="failed", finished=time.time(), error=why, lease=0.0)
+
+
 class JobRecords:
     def __init__(self, records: RecordStore) -> None:
         self._records = records
@@ -80,6 +114,7 @@ class JobRecords:
             output=output,
             created=time.time(),
             nodes=request.nodes,
+            on="sagemaker" if request.on == "sagemaker" else "batch",
             on_success=request.on_success,
             lease=lease,
         )

@@ -23,11 +23,9 @@ from . import session
 from .faults import THROTTLES, code_of, refusal, translated, unreachable
 from .job_log import JobLog
 from .job_progress import EVENTS, METRICS, JobProgress
-from .job_records import ID, JobEntry
+from .job_records import JobEntry, cancelled, failed, leased, require_id
 from .observed import CANCELLED, observe
 
-LEASE_SECONDS = 120.0
-"""Longer than any submit takes, retries and their waits included."""
 SUBMITS = 4
 PAUSE_SECONDS = 1.0
 """Before a submit is looked for and tried again; twice as long each time."""
@@ -77,7 +75,7 @@ class BatchJobs:
         entry = self._jobs.find(request.id)
         if entry is None:
             output = f"s3://{self._fleet.bucket}/{names.job_output(request.id)}"
-            entry, new = self._jobs.create(request, output, time.time() + LEASE_SECONDS)
+            entry, new = self._jobs.create(request, output, leased())
             return (self._start(entry, anew=True) if new else entry).job
         return self._tended(entry).job
 
@@ -86,7 +84,7 @@ class BatchJobs:
 
     def list(self, *, after: str | None = None, limit: int = 100) -> builtins.list[Job]:
         entries = self._jobs.list(after, limit)
-        seen = self._looked_at(entry for entry in entries if entry.batch and entry.state not in FINAL_STATES)
+        seen = self.looked_at(entry for entry in entries if entry.batch and entry.state not in FINAL_STATES)
         return [seen.get(entry.id, entry).job for entry in entries]
 
     def cancel(self, id: str) -> Job:
@@ -95,10 +93,10 @@ class BatchJobs:
         entry = self._jobs.get(id)
         if entry.state not in FINAL_STATES and entry.batch is None:
             entry = self._adopt(entry, self._find(entry))
-        entry = self._looked_at([entry]).get(id, entry)
+        entry = self.looked_at([entry]).get(id, entry)
         if entry.state not in FINAL_STATES and entry.batch:
             self._terminate(entry.batch)
-        return self._jobs.change(id, _cancelled).job
+        return self._jobs.change(id, cancelled).job
 
     def events(self, id: str, *, after: int = 0) -> builtins.list[dict[str, Any]]:
         self._jobs.get(id)
@@ -120,11 +118,7 @@ class BatchJobs:
             client.close()
 
     def _check(self, request: JobRequest) -> None:
-        if not ID.fullmatch(request.id):
-            raise RequestError(
-                "a job id has 1 to 64 letters, digits, '-' or '_', and begins with a letter or digit; choose another",
-                param="id",
-            )
+        require_id(request.id)
         if request.kind not in self._fleet.definitions:
             kinds = ", ".join(sorted(self._fleet.definitions))
             raise RequestError(f"no job kind {request.kind!r}; there are: {kinds}", param="kind")
@@ -141,18 +135,18 @@ class BatchJobs:
         if entry.state in FINAL_STATES:
             return entry
         if entry.batch:
-            return self._looked_at([entry]).get(entry.id, entry)
+            return self.looked_at([entry]).get(entry.id, entry)
         free = False
 
         def take(now: JobEntry) -> JobEntry:
             nonlocal free
             free = now.batch is None and now.state == "queued" and now.lease < time.time()
-            return msgspec.structs.replace(now, lease=time.time() + LEASE_SECONDS) if free else now
+            return msgspec.structs.replace(now, lease=leased()) if free else now
 
         entry = self._jobs.change(entry.id, take)
         return self._start(entry, anew=False) if free else entry
 
-    def _looked_at(self, entries: Iterable[JobEntry]) -> dict[str, JobEntry]:
+    def looked_at(self, entries: Iterable[JobEntry]) -> dict[str, JobEntry]:
         """The unfinished among `entries` by id, after what Batch says about them."""
         rest = {e.batch: e for e in entries if e.batch and e.state not in FINAL_STATES}
         after: dict[str, JobEntry] = {}
@@ -177,7 +171,7 @@ class BatchJobs:
             batch = self._submitted(entry, anew)
         except _Refused as error:
             why = error.why
-            self._jobs.change(entry.id, lambda now: _failed(now, why.message))
+            self._jobs.change(entry.id, lambda now: failed(now, why.message))
             raise why from error
         except GenAIStackError:
             self._jobs.change(entry.id, lambda now: msgspec.structs.replace(now, lease=0.0))
@@ -289,15 +283,3 @@ class _Refused(Exception):
 
     def __init__(self, why: GenAIStackError) -> None:
         self.why = why
-
-
-def _cancelled(now: JobEntry) -> JobEntry:
-    if now.state in FINAL_STATES:
-        return now
-    return msgspec.structs.replace(now, state="cancelled", finished=time.time())
-
-
-def _failed(now: JobEntry, why: str) -> JobEntry:
-    if now.state in FINAL_STATES or now.batch:
-        return now
-    return msgspec.structs.replace(now, state="failed", finished=time.time(), error=why, lease=0.0)

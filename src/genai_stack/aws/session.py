@@ -29,7 +29,7 @@ def client(service: str, *, region: str | None = None, attempts: int = ATTEMPTS)
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
-        session = _session()
+        session = shared()
     except ImportError as error:
         raise GenAIStackError(
             "reaching an AWS account needs boto3; run: pip install 'genai-stack[aws]'"
@@ -49,7 +49,7 @@ def client(service: str, *, region: str | None = None, attempts: int = ATTEMPTS)
 
 
 @cache
-def _session() -> Any:
+def shared() -> Any:
     """One for the process: what a session has read of botocore's models and the credentials serves every client."""
     import boto3
 

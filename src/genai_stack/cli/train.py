@@ -37,11 +37,23 @@ SPECS = (".toml", ".json")
 @click.option(
     "--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines that share the job."
 )
+@click.option(
+    "--on",
+    type=click.Choice(["sagemaker"]),
+    help="With --stage: a SageMaker training job instead of AWS Batch.",
+)
 @home_option
 @stage_option
 @json_option
 def train(
-    data: str, detach: bool, nodes: int, home: Path, stage: str | None, as_json: bool, **options: Any
+    data: str,
+    detach: bool,
+    nodes: int,
+    on: str | None,
+    home: Path,
+    stage: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Train on DATA: examples to tune a model on, or a training spec (.toml, .json).
 
@@ -50,10 +62,13 @@ def train(
     A spec says everything itself, so it takes no other option; its result lands in the job's own directory. Ctrl-C
     leaves the job running: `genai-stack jobs` follows and cancels it. The same request again picks up the same job.
 
-    With --stage the job runs on AWS Batch, and DATA is uploaded for it; --nodes takes several machines there.
+    With --stage the job runs on AWS Batch, and DATA is uploaded for it; --nodes takes several machines there. With
+    --on sagemaker it is a SageMaker training job instead, which needs: pip install 'genai-stack[sagemaker]'
     """
     if "://" in data and data.endswith(SPECS):
         raise click.UsageError(f"a spec is read here, before there is a job; fetch {data}, and give its path")
+    if on and stage is None:
+        raise click.UsageError(f"--on {on} is for a deployed stage; add --stage NAME")
     training, place = bottom(home, stage)
     if data.endswith(SPECS):
         given = [n for n in options if _told(n)]
@@ -61,10 +76,12 @@ def train(
             raise click.UsageError(
                 f"--{given[0].replace('_', '-')} can't be used with a spec; write it into {data}"
             )
-        job = training.run(data, nodes=nodes)
+        job = training.run(data, nodes=nodes, on=on)
     else:
         base, suffix, validation = options.pop("base"), options.pop("suffix"), options.pop("validation")
-        job = training.fine_tune(data, base, suffix=suffix, validation=validation, nodes=nodes, **options)
+        job = training.fine_tune(
+            data, base, suffix=suffix, validation=validation, nodes=nodes, on=on, **options
+        )
     if not detach:
         follow(job, place.option, quiet=as_json)
     if as_json:

@@ -31,6 +31,8 @@ UNHEARD: Mapping[Bulk, tuple[str, ...]] = {
     "evaluate": ("max_in_flight", "precision"),
 }
 """Options of the local engine and of the API."""
+SAGEMAKER = "sagemaker"
+"""What a stage's jobs run on besides AWS Batch."""
 ANYWHERE = ("hf://", "s3://")
 BY_NAME = ("builtin", "scratch")
 """What the containers bring along."""
@@ -41,6 +43,9 @@ class Place(Protocol):
 
     poll: float
     option: str
+
+    def require(self, on: str | None) -> None:
+        """Raises InvalidSpec where nothing of that name runs jobs here."""
 
     def keep(self, data: Data, method: str | None = None) -> Kept:
         """`data`, checked (for what `method` learns from), where jobs can read it and where it stays what it was."""
@@ -69,6 +74,10 @@ class ThisMachine:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
+    def require(self, on: str | None) -> None:
+        if on is not None:
+            raise InvalidSpec(f"on: this machine runs its jobs itself, and none on {on!r}; take a stage for it")
+
     def keep(self, data: Data, method: str | None = None) -> Kept:
         return keep(data, self._directory, method)
 
@@ -94,6 +103,12 @@ class Stage:
     def __init__(self, stage: str, objects: ObjectStore, bucket: str) -> None:
         self.option = f" --stage {stage}"
         self._stage, self._objects, self._bucket = stage, objects, bucket
+
+    def require(self, on: str | None) -> None:
+        if on not in (None, SAGEMAKER):
+            raise InvalidSpec(
+                f"on: a stage trains on {SAGEMAKER!r}, or on AWS Batch when it is left out, not on {on!r}"
+            )
 
     def keep(self, data: Data, method: str | None = None) -> Kept:
         """What is remote already isn't copied: the job reads and checks it. `s3://` is known by the digests of what

@@ -29,6 +29,7 @@ def fine_tune(
     attempt: int,
     source: Callable[[str], str],
     nodes: int = 1,
+    on: str | None = None,
 ) -> JobRequest:
     """The job that tunes the model `base`; `source` says how jobs read a model's source. `options` are the training
     program's hyperparameters, `seed`, `threads` and `method` ("lora" unless told). Raises InvalidSpec, and NotFound for
@@ -42,7 +43,7 @@ def fine_tune(
     about = {key: options[key] for key in ABOUT_THE_RUN if options.get(key) is not None}
     tuned = {key: value for key, value in options.items() if key not in ABOUT_THE_RUN and value is not None}
     spec = {"method": "lora", **about, "name": suffix, "base": source(version.source), "hyperparameters": tuned}
-    return _request(spec, train, validation, attempt, base, nodes)
+    return _request(spec, train, validation, attempt, base, nodes, on)
 
 
 def run(
@@ -52,15 +53,16 @@ def run(
     validation: Kept | None,
     attempt: int,
     nodes: int = 1,
+    on: str | None = None,
 ) -> JobRequest:
     """The job that runs a whole spec. What it makes goes by `ft:<base>:<name>:<id>` when it tunes a base, and by the
     spec's name otherwise; the registry gets an entry for a base it doesn't know."""
     source = str(spec.get("base", "builtin"))
     if source == "scratch":
-        return _request(spec, train, validation, attempt, None, nodes)
+        return _request(spec, train, validation, attempt, None, nodes, on)
     whole = (v for v in registry.list() if v.source == source and v.base is None and v.task == "chat")
     known = next(whole, None) or registry.register(ModelVersion(derived_name(source), source))
-    return _request(spec, train, validation, attempt, known.name, nodes)
+    return _request(spec, train, validation, attempt, known.name, nodes, on)
 
 
 def _request(
@@ -70,6 +72,7 @@ def _request(
     attempt: int,
     base: str | None,
     nodes: int,
+    on: str | None,
 ) -> JobRequest:
     from ..training.spec import parse
 
@@ -83,8 +86,9 @@ def _request(
     content |= {"train": train.sha256, "validation": validation and validation.sha256}
     content |= {"loss": parsed.data.loss, "attempt": attempt, "for": base}
     content |= {"nodes": nodes} if nodes != 1 else {}
+    content |= {"on": on} if on else {}
     digest = hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
     id = f"ftjob-{digest[:12]}"
     name = names.fine_tuned(base, parsed.name, id) if base else parsed.name
     adapts = base if parsed.adapter else None
-    return JobRequest(id, "train", plain, ModelVersion(name, "", base=adapts, job=id), nodes)
+    return JobRequest(id, "train", plain, ModelVersion(name, "", base=adapts, job=id), nodes, on)

@@ -31,6 +31,7 @@ class Training:
         suffix: str | None = None,
         validation: Data | None = None,
         nodes: int = 1,
+        on: str | None = None,
         **options: Any,
     ) -> TrainingJob:
         """Tunes the model `base` on `data`: examples as mappings, or JSONL or Parquet in a file, a directory,
@@ -38,7 +39,8 @@ class Training:
 
         The result answers to `ft:<base>:<suffix>:<id>`; the suffix is the file's name unless given. `options` are the
         training program's hyperparameters (`epochs`, `learning_rate`, `batch_size`, `lora_rank` …), `seed`, `threads`
-        and `method` ("lora", "qlora", "full" or "dpo"). `nodes` machines share the work, where there are several.
+        and `method` ("lora", "qlora", "full" or "dpo"). `nodes` machines share the work, where there are several. A
+        stage trains on AWS Batch, or with `on="sagemaker"` as a SageMaker training job (extra `[sagemaker]`).
 
         The data is checked before anything is submitted (InvalidData lists the faulty lines), and kept. On a stage,
         what is remote is checked by the job instead: `s3://` must be in the stage's artefact bucket and is known by
@@ -46,22 +48,27 @@ class Training:
         that one failed, was cancelled, or its model was deleted since.
         Raises InvalidData, InvalidSpec, NotFound.
         """
+        self._place.require(on)
         method = options.get("method") or "lora"
         train = self._place.keep(data, method)
         held = self._place.keep(validation, method) if validation is not None else None
         called = suffix or _suffix(data)
         registry, source = self._services.registry, self._place.source
         return self._submit(
-            lambda n: plan.fine_tune(registry, base, called, train, held, options, n, source, nodes)
+            lambda n: plan.fine_tune(registry, base, called, train, held, options, n, source, nodes, on)
         )
 
-    def run(self, spec: str | Path | Mapping[str, Any], *, nodes: int = 1) -> TrainingJob:
-        """Runs a whole training spec, a TOML or JSON file or its content. Paths in it are taken from the working
-        directory; its `output` is the job's own directory instead. Raises InvalidSpec, InvalidData, NotFound."""
+    def run(
+        self, spec: str | Path | Mapping[str, Any], *, nodes: int = 1, on: str | None = None
+    ) -> TrainingJob:
+        """Runs a whole training spec, a TOML or JSON file or its content, on what `fine_tune` runs on. Paths in it are
+        taken from the working directory; its `output` is the job's own directory instead. Raises InvalidSpec,
+        InvalidData, NotFound."""
         import msgspec
 
         from ..training.spec import load, parse
 
+        self._place.require(on)
         parsed = load(Path(spec)) if isinstance(spec, str | Path) else parse(dict(spec))
         plain = msgspec.to_builtins(parsed)
         plain["base"] = self._place.source(parsed.base)
@@ -69,7 +76,7 @@ class Training:
             plain["architecture"]["tokenizer"] = self._place.source(parsed.architecture.tokenizer)
         train = self._place.keep(parsed.data.train, parsed.method)
         held = self._place.keep(parsed.data.validation, parsed.method) if parsed.data.validation else None
-        return self._submit(lambda n: plan.run(self._services.registry, plain, train, held, n, nodes))
+        return self._submit(lambda n: plan.run(self._services.registry, plain, train, held, n, nodes, on))
 
     def batch(self, model: str, requests: bulk.Requests, **options: Any) -> BatchJob:
         """Runs `model` over a file in OpenAI's batch format (or its lines as mappings): one endpoint, and in each body
@@ -151,17 +158,27 @@ class AsyncTraining:
         suffix: str | None = None,
         validation: Data | None = None,
         nodes: int = 1,
+        on: str | None = None,
         **options: Any,
     ) -> AsyncTrainingJob:
         """See Training.fine_tune."""
         job = await asyncio.to_thread(
-            self._over.fine_tune, data, base, suffix=suffix, validation=validation, nodes=nodes, **options
+            self._over.fine_tune,
+            data,
+            base,
+            suffix=suffix,
+            validation=validation,
+            nodes=nodes,
+            on=on,
+            **options,
         )
         return AsyncTrainingJob(job)
 
-    async def run(self, spec: str | Path | Mapping[str, Any], *, nodes: int = 1) -> AsyncTrainingJob:
+    async def run(
+        self, spec: str | Path | Mapping[str, Any], *, nodes: int = 1, on: str | None = None
+    ) -> AsyncTrainingJob:
         """See Training.run."""
-        return AsyncTrainingJob(await asyncio.to_thread(self._over.run, spec, nodes=nodes))
+        return AsyncTrainingJob(await asyncio.to_thread(self._over.run, spec, nodes=nodes, on=on))
 
     async def batch(self, model: str, requests: bulk.Requests, **options: Any) -> AsyncBatchJob:
         """See Training.batch."""

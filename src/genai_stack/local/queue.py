@@ -58,6 +58,11 @@ class ProcessJobs:
         if request.kind not in self._programs:
             kinds = ", ".join(sorted(self._programs))
             raise RequestError(f"no job kind {request.kind!r}; there are: {kinds}", param="kind")
+        if request.on is not None:
+            raise RequestError(
+                f"this machine runs its jobs itself, and none on {request.on!r}; submit to a deployed stage",
+                param="on",
+            )
         if request.nodes != 1:
             raise RequestError(
                 f"this machine is one node, not {request.nodes}; submit to a deployed stage", param="nodes"

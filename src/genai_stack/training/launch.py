@@ -1,8 +1,8 @@
 """`python -m genai_stack.training.launch SPEC`: the training program on every GPU of this machine, and of its peers.
 
-Inside a multi-node AWS Batch job, the nodes find each other by Batch's variables; elsewhere this machine is alone. The
-exit codes are the program's own (training/__main__.py), 75 if any process ended with it: torchrun by itself would turn
-every one into 1.
+Inside a job of several nodes, on AWS Batch or SageMaker, they find each other by its variables; elsewhere this machine
+is alone. The exit codes are the program's own (training/__main__.py), 75 if any process ended with it: torchrun by
+itself would turn every one into 1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--processes", type=int, help="on this machine  [default: one for each GPU, one without any]"
     )
     given = parser.parse_args(arguments)
-    nodes = settings.batch_nodes()
+    nodes = settings.nodes()
     processes = given.processes or _gpus() or 1
     if processes * nodes.nodes == 1:
         sys.argv = ["genai_stack.training", given.spec]
@@ -42,7 +42,7 @@ def _gpus() -> int:
     return torch.cuda.device_count()
 
 
-def _together(spec: str, processes: int, nodes: settings.BatchNodes) -> int:
+def _together(spec: str, processes: int, nodes: settings.Nodes) -> int:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ class RunLog:
 
     def __init__(self, output: Path, *, quiet: bool = False) -> None:
         self._quiet = quiet
+        self._listeners: list[Callable[[dict[str, Any]], None]] = []
         if not quiet:
             output.mkdir(parents=True, exist_ok=True)
             self._events = (output / "events.jsonl").open("a", encoding="utf-8")
@@ -45,6 +46,12 @@ class RunLog:
     def metrics(self, **values: Any) -> None:
         if not self._quiet:
             _append(self._metrics, {"time": time.time(), **values})
+            for listener in self._listeners:
+                listener(values)
+
+    def also(self, listener: Callable[[dict[str, Any]], None]) -> None:
+        """Tells `listener` every line of metrics from now on."""
+        self._listeners.append(listener)
 
     def close(self) -> None:
         if not self._quiet:

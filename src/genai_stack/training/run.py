@@ -19,6 +19,8 @@ from .outputs import MANIFEST, RunLog
 from .place import Place
 from .rows import rows
 from .spec import TrainingSpec, plain
+from .tracking import check as check_tracking
+from .tracking import tracked
 
 
 def run(spec: TrainingSpec, place: Place, log: RunLog) -> None:
@@ -31,6 +33,7 @@ def run(spec: TrainingSpec, place: Place, log: RunLog) -> None:
         log.event("complete", "this run is complete already; nothing to do")
         return
     check_export(spec)
+    check_tracking()
     for source in filter(None, (spec.data.train, spec.data.validation)):
         check(source, spec.method)
     log.event("data_checked", "the data is well-formed")
@@ -42,11 +45,12 @@ def run(spec: TrainingSpec, place: Place, log: RunLog) -> None:
     tokenizer = open_tokenizer(spec, place.path)
     train = rows(spec, spec.data.train, tokenizer, log)
     validation = rows(spec, spec.data.validation, tokenizer, log) if spec.data.validation else []
-    trained = optimize(spec, lambda: _opened(spec, tokenizer), tokenizer, train, validation, place, log)
-    if ranks.is_first():
-        told = finish(spec, trained, tokenizer, place)
-        shutil.rmtree(place.path / ASIDE, ignore_errors=True)
-        log.event("succeeded", f"{told['steps']} steps in {told['seconds']:.1f} s", **told)
+    with tracked(spec, place, log):
+        trained = optimize(spec, lambda: _opened(spec, tokenizer), tokenizer, train, validation, place, log)
+        if ranks.is_first():
+            told = finish(spec, trained, tokenizer, place)
+            shutil.rmtree(place.path / ASIDE, ignore_errors=True)
+            log.event("succeeded", f"{told['steps']} steps in {told['seconds']:.1f} s", **told)
 
 
 def _check_same(spec: TrainingSpec, output: Path) -> None:
