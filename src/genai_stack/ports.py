@@ -143,6 +143,7 @@ class ModelVersion(msgspec.Struct, frozen=True):
     base: str | None = None
     job: str | None = None
     created: float = 0.0
+    version: int = 0
 
 
 class ModelRegistry(Protocol):
