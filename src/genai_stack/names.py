@@ -112,6 +112,11 @@ def data(sha256: str, suffix: str) -> str:
     return f"data/{sha256}{suffix}"
 
 
+def imported(digest: str) -> str:
+    """The prefix, without a slash at its end, of a model's files in the artefact bucket, by the digest over them."""
+    return f"models/{digest[:40]}"
+
+
 def fine_tuned(base: str, suffix: str, job_id: str) -> str:
     """The model name of a fine-tune: `ft:<base>:<suffix>:<id>`, the id being the job's without its prefix."""
     return f"ft:{base}:{suffix}:{job_id.rpartition('-')[2]}"

@@ -140,8 +140,8 @@ class ModelVersion(msgspec.Struct, frozen=True):
     hf://org/name[@revision], s3://bucket/prefix); an adapter names its `base`. `created` is Unix seconds.
 
     `version` counts a name's registrations from 1, and never twice; 0 is what the configuration names. `digest` is the
-    SHA-256 over its files' own, where they are known. Its lineage: the training `job`, the SHA-256 of the `data`, and
-    the `parent` (NAME@VERSION) that it was tuned from."""
+    SHA-256 over its files' own, where they are known. Its lineage: the training `job`, the SHA-256 of the `data`, the
+    `parent` (NAME@VERSION) that it was tuned from, and the `origin` it was imported from."""
 
     name: str
     source: str
@@ -154,6 +154,7 @@ class ModelVersion(msgspec.Struct, frozen=True):
     digest: str | None = None
     data: str | None = None
     parent: str | None = None
+    origin: str | None = None
 
     @property
     def reference(self) -> str:
