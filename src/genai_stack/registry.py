@@ -62,7 +62,7 @@ class RecordedModels:
                 version,
                 version=number,
                 created=version.created or time.time(),
-                approval="pending" if shelf.versions or version.name in self._configured else "approved",
+                approval="approved" if self._is_first(version, shelf) else "pending",
             )
             return msgspec.structs.replace(shelf, versions=(*shelf.versions, new), count=number)
 
@@ -153,6 +153,12 @@ class RecordedModels:
             what = name if version is None else f"{name}@{version}"
             raise Conflict(f"{', '.join(sorted(users)[:4])} run on {what}; delete them first")
 
+    def _is_first(self, version: ModelVersion, shelf: Shelf) -> bool:
+        """Whether nothing answers to its name so far. Not every process knows the configuration; a version that was
+        tuned from another one of its own name follows it, though."""
+        follows = version.parent is not None and split(version.parent)[0] == version.name
+        return not shelf.versions and version.name not in self._configured and not follows
+
     def _live(self, name: str, shelf: Shelf) -> ModelVersion | None:
         there = self._versions(name, shelf)
         promoted = next((version for version in there if version.version == shelf.live), None)
@@ -203,6 +209,26 @@ class RecordedModels:
         while page := self._records.query(COLLECTION, after=after, limit=1000):
             yield from ((record.id, _shelf(record)) for record in page)
             after = page[-1].id
+
+
+def register_made(registry: ModelRegistry, version: ModelVersion) -> ModelVersion:
+    """Registers what a training job made. A whole model that was tuned from another one is the next version of that
+    one, too, and waits there for its promotion."""
+    made = registry.register(version)
+    if made.base is None and made.parent is not None and split(made.parent)[0] != made.name:
+        registry.register(msgspec.structs.replace(version, name=split(made.parent)[0]))
+    return made
+
+
+def forget_made(registry: ModelRegistry, name: str) -> None:
+    """Takes back what `register_made` did under that name, as far as it isn't live elsewhere by now."""
+    made = registry.get(name)
+    registry.delete(name)
+    if made.base is None and made.parent is not None:
+        base = split(made.parent)[0]
+        for version in registry.versions(base):
+            if version.job == made.job and version != registry.get(base):
+                registry.delete(base, version.version)
 
 
 def split(reference: str) -> tuple[str, int | None]:

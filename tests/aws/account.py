@@ -23,6 +23,8 @@ from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.config import default_user_config
 
 REGION = "eu-central-1"
+HOSTS = {"sagemaker": "api.sagemaker"}
+"""What a service's address begins with, where it isn't the name that requests are signed for."""
 
 
 class Request(NamedTuple):
@@ -178,7 +180,8 @@ class Account:
             answer = answer or fault(request)
         if isinstance(answer, Answer):
             return answer
-        url = f"https://{request.service}.{region}.amazonaws.com{request.path}"
+        host = HOSTS.get(request.service, request.service)
+        url = f"https://{host}.{region}.amazonaws.com{request.path}"
         headers = HTTPHeaders()
         for name, value in request.headers.items():
             headers[name] = value

@@ -7,17 +7,20 @@ is missing; none waits, so each can be called again until it says that all is do
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
 
 from genai_stack import names
-from genai_stack.errors import Conflict, GenAIStackError, NotFound
+from genai_stack.errors import Conflict, EngineFailed, GenAIStackError, NotFound, RequestError
 from genai_stack.hosted import HostedModel
 from genai_stack.ports import ModelVersion
+from genai_stack.registry import split
 
-from . import served, session
+from . import archives, served, session
 from .faults import code_of, translated
 from .scaling import Scaling
 
@@ -29,6 +32,8 @@ STATES: dict[str, State] = {
     "Deleting": "deleting",
     "Failed": "failed",
 }
+CALM = 3
+"""Looks after which a component that still serves what it did before won't move any more."""
 UPDATE_SECONDS = 3600
 """A rolling update that takes longer is rolled back."""
 
@@ -65,9 +70,10 @@ class Components:
         if there is not None and there.state == "failed":
             self._delete(there.component)
             return
+        moved = False
         if there is None or (there.state == "in_service" and not there.version):
-            self.serve(hosted, ModelVersion(hosted.name, hosted.source))
-        if there is not None and there.state == "in_service":
+            moved = self.serve(hosted, ModelVersion(hosted.name, hosted.source))
+        if there is not None and there.state == "in_service" and not moved:
             self._scaling.put(there.component, hosted)
 
     def settled(self, hosted: HostedModel) -> bool:
@@ -99,6 +105,11 @@ class Components:
         """The base answers from `version`: its component is made, or updated copy by copy while the old ones answer,
         and goes back by itself when an alarm of `hosted` goes off. Whether there was anything to do. Raises Conflict
         while it changes already, or while adapters of another version are on it."""
+        if hosted.asynchronous:
+            raise RequestError(
+                f"{hosted.name!r} answers asynchronously, and its endpoint has no components to move; change its "
+                "source in stack.toml and deploy it"
+            )
         request = served.request(self._stage, hosted, version)
         component, there = names.component(self._stage, hosted.name), self.status(hosted.name)
         if there is not None and there.serves == request["ModelName"] and there.state != "failed":
@@ -127,35 +138,92 @@ class Components:
             )
         return True
 
-    def attach(self, hosted: HostedModel, version: ModelVersion, archive: str) -> bool:
-        """The adapter `version`, packed in the .tar.gz `archive`, answers on its base's component. Whether there was
-        anything to do. Raises NotFound where the base has no component, Conflict while something changes already."""
+    def attach(self, hosted: HostedModel, version: ModelVersion) -> bool:
+        """The adapter `version` answers on its base's component. Whether there was anything to do. Raises NotFound
+        where the base has no component, Conflict where that serves another version than the adapter was tuned from, or
+        while something changes already."""
         base = self.status(hosted.name)
         if base is None:
             raise NotFound(f"nothing runs as {hosted.name!r}, the base of {version.name!r}; deploy it first")
+        tuned_from = split(version.parent)[1] if version.parent else None
+        if tuned_from is not None and tuned_from != base.version:
+            raise Conflict(
+                f"{version.reference} was tuned from {version.parent}, and {hosted.name}@{base.version} is what runs; "
+                "promote the one it was tuned from, or tune it anew"
+            )
+        archive = archives.packed(version.source)
         component, there = names.component(self._stage, version.name), self.status(version.name)
         if there is not None and there.serves == archive and there.state != "failed":
             return False
+        about = {
+            "InferenceComponentName": component,
+            "Specification": {
+                "BaseInferenceComponentName": base.component,
+                "Container": {"ArtifactUrl": archive},
+            },
+        }
         with self._sage(component):
             if there is None:
-                self._sagemaker.create_inference_component(
-                    InferenceComponentName=component,
-                    EndpointName=hosted.endpoint,
-                    Specification={
-                        "BaseInferenceComponentName": base.component,
-                        "Container": {"ArtifactUrl": archive},
-                    },
-                )
-                return True
-            self._refuse_change(there, version.name)
-            self._sagemaker.update_inference_component(
-                InferenceComponentName=component,
-                Specification={
-                    "BaseInferenceComponentName": base.component,
-                    "Container": {"ArtifactUrl": archive},
-                },
-            )
+                self._sagemaker.create_inference_component(EndpointName=hosted.endpoint, **about)
+            else:
+                self._refuse_change(there, version.name)
+                self._sagemaker.update_inference_component(**about)
         return True
+
+    def up(self) -> frozenset[str]:
+        """The names of all components that answer, be it while they are updated."""
+        found: set[str] = set()
+        with self._sage("the inference components"):
+            for answers in ("InService", "Updating"):
+                pages = self._sagemaker.get_paginator("list_inference_components").paginate(
+                    StatusEquals=answers
+                )
+                found |= {
+                    one["InferenceComponentName"] for page in pages for one in page["InferenceComponents"]
+                }
+        return frozenset(found)
+
+    def start(self, version: ModelVersion, hosted: HostedModel) -> None:
+        """Asks for the component of a version on the endpoint of its base, and returns; nothing happens where it is up
+        or changing. Raises EngineFailed, with SageMaker's reason, where it has failed: then it is deleted, and made
+        anew by the next call."""
+        there = self.status(version.name)
+        if there is not None and there.state == "failed":
+            self._delete(there.component)
+            raise EngineFailed(
+                f"the component of {version.name!r} failed: {there.reason}; see its log, try again"
+            )
+        if there is None or there.state == "in_service":
+            (self.attach if version.base else self.serve)(hosted, version)
+
+    def stop(self, component: str) -> None:
+        """Frees what it holds; adapters on it go first. Raises NotFound where there is none."""
+        there = self._described(component)
+        if there is None:
+            raise NotFound(f"there is no inference component {component!r}")
+        if there.state != "deleting":
+            self._delete(component)
+
+    def settle(self, version: ModelVersion, hosted: HostedModel, *, pause: float = 10.0) -> None:
+        """Waits until the component of a version, once asked for, answers from it. Raises EngineFailed, with
+        SageMaker's reason, where it failed, or went back to what it served before."""
+        wanted = served.request(self._stage, hosted, version)["ModelName"]
+        wanted = archives.address(version.source) if version.base else wanted
+        for look in itertools.count():
+            there = self.status(version.name)
+            if there is None or there.state == "failed":
+                why = there.reason if there else "it is deleted"
+                raise EngineFailed(f"the component of {version.reference} failed: {why}; see its log group")
+            if there.state == "in_service" and there.serves == wanted:
+                if version.base is None:
+                    self._scaling.put(there.component, hosted)
+                return
+            if there.state == "in_service" and look >= CALM:
+                why = there.reason or "an alarm went off, or no machine was free"
+                raise EngineFailed(
+                    f"the update to {version.reference} was rolled back: {why}; nothing has changed"
+                )
+            time.sleep(pause)
 
     def detach(self, model: str) -> None:
         """Frees what an adapter holds on its base; nothing happens where there is none."""
@@ -219,7 +287,8 @@ class Components:
         ending = names.served_ending(self._stage, hosted.name)
         with self._sage(hosted.name):
             pages = self._sagemaker.get_paginator("list_models").paginate(NameContains=ending)
-            for name in [one["ModelName"] for page in pages for one in page["Models"]]:
+            found = [one["ModelName"] for page in pages for one in page["Models"]]
+            for name in (name for name in found if name.endswith(ending)):
                 self._sagemaker.delete_model(ModelName=name)
 
     def _refuse_change(self, there: ComponentStatus, model: str) -> None:

@@ -168,9 +168,9 @@ class AsyncHosting:
                 name,
                 absolute(source),
                 task,
-                parent and parent.name,
+                parent.name if parent else None,
                 created=time.time(),
-                parent=parent and parent.reference,
+                parent=parent.reference if parent else None,
             )
         )
 

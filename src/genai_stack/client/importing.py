@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -54,7 +55,7 @@ def bring(source: str, place: Place, told: Told = lambda done, of: None) -> Impo
     for file in files:
         key = f"{prefix}/{file.name}"
         if not place.holds(key, file.sha256):
-            place.store(key, _read(directory / file.name, file, lambda n, sent=done: told(sent + n, whole)))
+            place.store(key, _read(directory / file.name, file, partial(_further, told, done, whole)))
         done += file.bytes
         told(done, whole)
     text = msgspec.json.format(msgspec.json.encode(made), indent=2)
@@ -67,6 +68,10 @@ def _measured(path: Path) -> File:
     with path.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
         return File(path.name, stream.tell(), found)
+
+
+def _further(told: Told, before: int, whole: int, more: int) -> None:
+    told(before + more, whole)
 
 
 def _read(path: Path, file: File, sent: Callable[[int], None]) -> Iterator[bytes]:
