@@ -57,6 +57,21 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request body over this gets 413."""
 
 
+class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[gate]]`: a score that a version must have before it is promoted, from an evaluation of that version."""
+
+    task: Annotated[str, msgspec.Meta(min_length=1)]
+    """The task, as lm-eval and `genai-stack evaluate` name it."""
+    metric: Annotated[str, msgspec.Meta(min_length=1)]
+    """The metric among the task's scores: "acc", "exact_match"."""
+    model: str = ""
+    """The model name that is gated; empty: every one."""
+    at_least: float | None = None
+    """A lower score is refused; without a bound any score will do."""
+    at_most: float | None = None
+    """A higher score is refused, where lower is better."""
+
+
 Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
 
 
@@ -160,6 +175,8 @@ class StackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     local: LocalConfig = LocalConfig()
     service: ServiceConfig = ServiceConfig()
     training: TrainingConfig = TrainingConfig()
+    gates: tuple[GateConfig, ...] = msgspec.field(default=(), name="gate")
+    """What a version must have shown before it is promoted; all that name its model."""
     models: tuple[ModelConfig, ...] = msgspec.field(default=DEFAULT_MODELS, name="model")
     """Naming any model replaces the default ones. The first chat model is the one used when none is asked for."""
 

@@ -57,6 +57,30 @@ def component(stage: str, model: str) -> str:
     return _label(stage, model)
 
 
+VARIANT = "AllTraffic"
+"""The one production variant of every endpoint; its components are placed on it."""
+
+
+def served_ending(stage: str, model: str) -> str:
+    """What the names of all SageMaker models made for a model name have in common."""
+    return f"of-{hashlib.sha256(f'{stage}/{model}'.encode()).hexdigest()[:10]}"
+
+
+def served_model(stage: str, model: str, version: int, source: str, *made_from: str) -> str:
+    """The SageMaker model of a version: `v<version>-…-<its weights>-<whatever else it is made from>-…`."""
+    weights, rest = (
+        hashlib.sha256("\0".join(part).encode()).hexdigest()[:8] for part in ((source,), made_from)
+    )
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", f"{stage}-{model}").strip("-")[:20].rstrip("-")
+    return f"v{version}-{readable}-{weights}-{rest}-{served_ending(stage, model)}"
+
+
+def served_parts(sagemaker_model: str) -> tuple[int, str] | None:
+    """The version and the weights in a name that `served_model` made; None for any other name."""
+    match = re.fullmatch(r"v(\d+)-.+-([0-9a-f]{8})-[0-9a-f]{8}-of-[0-9a-f]{10}", sagemaker_model)
+    return (int(match[1]), match[2]) if match else None
+
+
 def model_package_group(stage: str, model: str) -> str:
     """The group in SageMaker's model registry that holds a model's versions."""
     return _label(ROOT, stage, model)
@@ -103,6 +127,11 @@ def data(sha256: str, suffix: str) -> str:
     """The key of a data file in the artefact bucket, its `suffix` beginning with the dot; of a file in a directory of
     data, the `suffix` is a slash and its name."""
     return f"data/{sha256}{suffix}"
+
+
+def imported(digest: str) -> str:
+    """The prefix, without a slash at its end, of a model's files in the artefact bucket, by the digest over them."""
+    return f"models/{digest[:40]}"
 
 
 def fine_tuned(base: str, suffix: str, job_id: str) -> str:

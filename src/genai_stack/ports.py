@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from .hosted import Task
+
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINAL_STATES: frozenset[JobState] = frozenset(("succeeded", "failed", "cancelled"))
 
@@ -137,28 +139,57 @@ class JobQueue(Protocol):
 
 class ModelVersion(msgspec.Struct, frozen=True):
     """A callable model. `name` is what a request says; `source` is where its files are ("builtin", a directory,
-    hf://org/name[@revision], s3://bucket/prefix); an adapter names its `base`. `created` is Unix seconds."""
+    hf://org/name[@revision], s3://bucket/prefix); an adapter names its `base`. `created` is Unix seconds.
+
+    `version` counts a name's registrations from 1, and never twice; 0 is what the configuration names. `digest` is the
+    SHA-256 over its files' own, where they are known. Its lineage: the training `job`, the SHA-256 of the `data`, the
+    `parent` (NAME@VERSION) that it was tuned from, and the `origin` it was imported from."""
 
     name: str
     source: str
-    task: Literal["chat", "embedding"] = "chat"
+    task: Task = "chat"
     base: str | None = None
     job: str | None = None
     created: float = 0.0
+    version: int = 0
+    approval: Literal["pending", "approved"] = "pending"
+    digest: str | None = None
+    data: str | None = None
+    parent: str | None = None
+    origin: str | None = None
+
+    @property
+    def reference(self) -> str:
+        """NAME@VERSION."""
+        return f"{self.name}@{self.version}"
 
 
 class ModelRegistry(Protocol):
+    """A name has versions, and one of them is live: the one promoted last, else the configuration's, else the first.
+    Each call is one conditional write: of two at once, both take effect, one after the other."""
+
     def register(self, version: ModelVersion) -> ModelVersion:
-        """The same version again is accepted; another one under the same name raises Conflict."""
+        """The next version of its name, numbered here. The same again (source, task, base, job) is the one that is
+        there. Raises RequestError for a name that can't be one, Conflict for one version too many."""
 
     def get(self, name: str) -> ModelVersion:
-        """Raises NotFound with code model_not_found."""
+        """The live version. Raises NotFound with code model_not_found."""
 
     def list(self) -> list[ModelVersion]:
-        """Oldest first; what the configuration names comes before what was registered."""
+        """The live ones: what the configuration names, then what was registered, oldest first."""
 
-    def delete(self, name: str) -> None:
-        """Raises NotFound; a configured model can't be deleted (Conflict)."""
+    def versions(self, name: str) -> builtins.list[ModelVersion]:
+        """Every version of a name, in the order of their numbers. Raises NotFound."""
+
+    def promote(self, name: str, version: int) -> ModelVersion:
+        """Approves a version and makes it live; the live one again changes nothing. Raises NotFound."""
+
+    def rollback(self, name: str) -> ModelVersion:
+        """Makes the version live that was so before the live one. Raises NotFound, Conflict when there was none."""
+
+    def delete(self, name: str, version: int | None = None) -> None:
+        """One version, or the name with all of them. Raises NotFound; Conflict for what the configuration names, for
+        the live version, and for what an adapter runs on."""
 
 
 class Reply(msgspec.Struct, frozen=True):

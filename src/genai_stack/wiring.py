@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .config import StackConfig
-from .ports import ModelHost, ModelVersion, ObjectStore, Services
+from .ports import ModelHost, ModelRegistry, ModelVersion, ObjectStore, Services
 
 
 def local_services(home: Path, config: StackConfig | None = None) -> Services:
@@ -45,12 +45,13 @@ def aws_services(stage: str) -> Services:
     from .aws import published
     from .aws.jobs import BatchJobs, Fleet
     from .aws.objects import S3Objects
+    from .aws.packages import MirroredModels
     from .aws.records import DynamoRecords
     from .aws.stage_jobs import StageJobs
     from .aws.training_jobs import TrainingJobs
     from .aws.unhosted import UnhostedModels
     from .managed import ManagedTraining
-    from .registry import RecordedModels
+    from .registry import DEFAULTS, RecordedModels
 
     found = published.read_all(stage, "training")
     fleet = Fleet(
@@ -62,7 +63,10 @@ def aws_services(stage: str) -> Services:
         log_group=found["log-group"],
     )
     records, objects = DynamoRecords(found["records-table"]), S3Objects(fleet.bucket)
-    registry = RecordedModels(records)
+    registry: ModelRegistry = RecordedModels(records)
+    if hosted := published.hosted_models(stage):
+        catalogue = [ModelVersion(model.name, model.source, model.task) for model in hosted.values()]
+        registry = MirroredModels(stage, RecordedModels(records, [*DEFAULTS, *catalogue]), hosted)
     batch = BatchJobs(fleet, records, objects, registry)
     sagemaker = TrainingJobs(
         lambda: msgspec.json.decode(found["sagemaker"], type=ManagedTraining),

@@ -222,11 +222,36 @@ def test_a_result_is_what_was_promised(account: Account) -> None:
     account.leaves("two", "manifest.json")
     account.says("batch-2", "SUCCEEDED", stoppedAt=1)
     assert "neither adapter nor model" in (account.queue.get("two").error or "")
+
+
+def test_a_name_that_is_taken_gets_another_version(account: Account) -> None:
     account.registry.register(ModelVersion(MODEL.name, "/elsewhere"))
     account.queue.submit(JobRequest("three", "train", {}, MODEL))
     account.leaves("three", "manifest.json", "model/weights")
-    account.says("batch-3", "SUCCEEDED", stoppedAt=1)
-    assert "exists already" in (account.queue.get("three").error or "")
+    account.says("batch-1", "SUCCEEDED", stoppedAt=1)
+    assert account.queue.get("three").model == MODEL.name
+    made = account.registry.versions(MODEL.name)
+    assert [(v.source, v.approval) for v in made] == [
+        ("/elsewhere", "approved"),
+        ("s3://artefacts/jobs/three/output/model", "pending"),
+    ]
+    assert account.registry.get(MODEL.name).version == 1
+
+
+def test_a_whole_model_waits_as_the_next_version_of_its_base(account: Account) -> None:
+    whole = ModelVersion("ft:builtin:x:2", "", job="whole", data="d" * 64, parent="builtin@0")
+    account.queue.submit(JobRequest("whole", "train", {}, whole))
+    account.leaves("whole", "manifest.json", "model/weights")
+    account.says("batch-1", "SUCCEEDED", stoppedAt=1)
+    assert account.queue.get("whole").model == whole.name
+    live, waiting = account.registry.versions("builtin")
+    assert (account.registry.get("builtin"), waiting.approval) == (live, "pending")
+    assert (waiting.source, waiting.job, waiting.data, waiting.parent) == (
+        "s3://artefacts/jobs/whole/output/model",
+        "whole",
+        "d" * 64,
+        "builtin@0",
+    )
 
 
 def test_many_who_see_the_end_register_one_model(account: Account) -> None:

@@ -70,7 +70,7 @@ def test_models_are_listed_shown_and_deleted(services: Services, capsys: pytest.
     names = [model["name"] for model in machine(capsys, "models", "list")]
     assert names == ["builtin", "all-minilm-l6-v2", "ft:builtin:x:1"]
     lines = told(capsys, "models", "list").splitlines()
-    assert lines[0].split() == ["name", "task", "base", "created", "source"]
+    assert lines[0].split() == ["name", "version", "task", "base", "created", "source"]
     assert len(lines) == 4
     assert machine(capsys, "models", "show", "ft:builtin:x:1")["base"] == "builtin"
     assert "source   /x" in told(capsys, "models", "show", "ft:builtin:x:1")
@@ -78,6 +78,30 @@ def test_models_are_listed_shown_and_deleted(services: Services, capsys: pytest.
     told(capsys, "models", "delete", "ft:builtin:x:1")
     assert services.models.up == []  # type: ignore[attr-defined]
     told(capsys, "models", "show", "ft:builtin:x:1", code=1)
+
+
+def test_a_version_from_import_to_rollback(
+    services: Services, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'
+    (tmp_path / "m").mkdir()
+    weights = len(header).to_bytes(8, "little") + header + b"0"
+    (tmp_path / "m" / "model.safetensors").write_bytes(weights)
+    (tmp_path / "m" / "config.json").write_text("{}")
+    assert told(capsys, "models", "register", "m", "/x") == "m@1 is live\n"
+    said = told(capsys, "models", "import", str(tmp_path / "m"))
+    assert said == "m@2 is registered; make it live: genai-stack models promote m@2\n"
+    shown = machine(capsys, "models", "show", "m@2")
+    assert (shown["approval"], shown["origin"]) == ("pending", str(tmp_path / "m"))
+    assert told(capsys, "models", "promote", "m@2") == "m@2 is live\n"
+    lines = [line.split() for line in told(capsys, "models", "show", "m").splitlines()]
+    assert ["state", "live"] in lines
+    assert [line[:2] for line in lines[-2:]] == [["1", "approved"], ["2", "live"]]
+    assert told(capsys, "models", "rollback", "m") == "m@1 is live\n"
+    told(capsys, "models", "delete", "m@1", code=1)
+    told(capsys, "models", "delete", "m@2")
+    told(capsys, "models", "deploy", "m")
+    told(capsys, "models", "promote", "m", code=2)
 
 
 def test_a_training_run_from_start_to_end(

@@ -316,3 +316,92 @@ async def test_under_fire(make: Make, tmp_path: Path) -> None:
     assert failed
     assert (await host.invoke(TUNED, CHAT, ask(TUNED))).status == 200
     assert len([pid for pid in notes(tmp_path, "start") if not dead(pid)]) == 1
+
+
+async def consumed(host: LoopbackHost, model: str, begun: list[str], **more: Any) -> bytes:
+    """A whole stream; `begun` is told as soon as its first bytes are there."""
+    body = ask(model, stream=True, **{"chunks": 6, "pause": 0.15, **more})
+    async with host.stream(model, CHAT, body) as answer:
+        assert answer.status == 200
+        parts = []
+        async for chunk in answer:
+            if not parts:
+                begun.append(model)
+            parts.append(chunk)
+        return b"".join(parts)
+
+
+def registry_of(home: Path) -> RecordedModels:
+    return RecordedModels(SqliteRecords(home / "records.sqlite"), MODELS)
+
+
+async def test_promotion_rollback_and_delete_lose_none_of_32_streams(make: Make, tmp_path: Path) -> None:
+    host, registry, begun = make(), registry_of(tmp_path), list[str]()
+    registry.register(ModelVersion("builtin", "second"))
+    registry.register(ModelVersion("mine", "mine"))
+    registry.register(ModelVersion("tuned", "/models/a", base="builtin", parent="builtin@0"))
+    registry.register(ModelVersion("tuned", "/models/b", base="builtin", parent="builtin@0"))
+    names = ["builtin"] * 20 + ["tuned"] * 8 + ["mine"] * 4
+    await asyncio.gather(*(host.deploy(name) for name in ("tuned", "mine")))
+    first = [asyncio.create_task(consumed(host, name, begun)) for name in names]
+    await eventually(lambda: len(begun) == 32)
+    await host.deploy("builtin@1")
+    registry.promote("builtin", 1)
+    registry.promote("tuned", 2)
+    second = [asyncio.create_task(consumed(host, name, begun)) for name in names[:28]]
+    await eventually(lambda: len(begun) == 60)
+    registry.rollback("builtin")
+    registry.rollback("tuned")
+    registry.delete("mine")
+    await host.undeploy("mine")
+    third = [asyncio.create_task(consumed(host, name, begun)) for name in names[:28]]
+    whole = b"".join(b'data: {"n": %d}\n\n' % n for n in range(6)) + b"data: [DONE]\n\n"
+    assert set(await asyncio.gather(*first, *second, *third)) == {whole}
+    assert json.loads((await host.invoke("tuned", CHAT, ask("tuned"))).body)["adapter"] == "/models/a"
+    await eventually(lambda: len(notes(tmp_path, "end")) == 2)  # of builtin@1, and of mine
+    assert len(notes(tmp_path, "start")) == 3
+
+
+async def test_requests_stay_with_the_old_version_until_the_new_one_is_up(make: Make, tmp_path: Path) -> None:
+    host, registry = make(), registry_of(tmp_path)
+    registry.register(ModelVersion("builtin", "slow:0.8"))
+    await host.deploy("builtin")
+    registry.promote("builtin", 1)
+    begun = time.monotonic()
+    assert (await host.invoke("builtin", CHAT, ask())).status == 200
+    assert notes(tmp_path, "end") == []
+    await eventually(lambda: len(notes(tmp_path, "start")) == 2)
+    while not notes(tmp_path, "end"):
+        assert (await host.invoke("builtin", CHAT, ask())).status == 200
+        assert time.monotonic() < begun + 30
+        await asyncio.sleep(0.02)
+    assert await host.live() == ["builtin"]
+
+
+async def test_a_version_that_does_not_come_up_leaves_the_old_one(make: Make, tmp_path: Path) -> None:
+    host, registry = make(), registry_of(tmp_path)
+    registry.register(ModelVersion("builtin", "mute"))
+    await host.deploy("builtin")
+    with pytest.raises(EngineFailed, match=r"no such file: config\.json"):
+        await host.deploy("builtin@1")
+    registry.promote("builtin", 1)
+    for _ in range(3):
+        assert (await host.invoke("builtin", CHAT, ask())).status == 200
+        await asyncio.sleep(0.05)
+    assert registry.rollback("builtin").version == 0
+
+
+async def test_beside_a_running_stack_a_version_only_shows_that_it_comes_up(make: Make, tmp_path: Path) -> None:
+    host, registry = make(), registry_of(tmp_path)
+    registry.register(ModelVersion("builtin", "second"))
+    holder = "import sys; from pathlib import Path; from genai_stack.local.home import Home\n"
+    holder += "with Home(Path(sys.argv[1])).lock() as held: print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", holder, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:  # noqa: ASYNC220
+        assert other.stdout is not None
+        other.stdout.readline()
+        await host.deploy("builtin@1")
+        assert len(notes(tmp_path, "start")) == len(notes(tmp_path, "end")) == 1
+        other.communicate()
+    await host.deploy("builtin@1")
+    assert len(notes(tmp_path, "end")) == 1

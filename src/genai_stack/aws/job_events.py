@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from genai_stack.errors import RequestError
-from genai_stack.ports import Services
+from genai_stack.errors import NotFound, RequestError
+from genai_stack.ports import ModelVersion, Services
 
 from .job_progress import JobProgress
 from .observed import observe
@@ -16,14 +17,24 @@ BATCH = "Batch Job State Change"
 SAGEMAKER = "SageMaker Training Job State Change"
 
 
-def record(event: Mapping[str, Any], services: Services) -> None:
+Attach = Callable[[ModelVersion], None]
+
+
+def record(event: Mapping[str, Any], services: Services, attach: Attach | None = None) -> None:
     """Brings a state change of a Batch job or of a SageMaker training job into the record of the job, and registers the
-    job's model when it succeeded. The same event may come again, and events in any order. Jobs that aren't ours change
-    nothing, nor do the nodes of a multi-node job. Raises RequestError for any other event; what else it raises, a
-    retry may cure."""
+    job's model when it succeeded; an adapter is then given to `attach`, which makes it answer. The same event may come
+    again, and events in any order. Jobs that aren't ours change nothing, nor do the nodes of a multi-node job. Raises
+    RequestError for any other event; what else it raises, a retry may cure."""
     detail, kind = event.get("detail"), event.get("detail-type")
     if kind not in (BATCH, SAGEMAKER) or not isinstance(detail, Mapping):
         raise RequestError(f"that is no {BATCH!r} event and no {SAGEMAKER!r} one; let the rules send no others")
     seen = observe(detail) if kind == BATCH else observe_training(detail)
-    if seen is not None and not set("#:") & set(seen.batch):
-        JobProgress(services.records, services.objects, services.registry).saw(seen)
+    if seen is None or set("#:") & set(seen.batch):
+        return
+    after = JobProgress(services.records, services.objects, services.registry).saw(seen)
+    if after is None or attach is None or after.state != "succeeded" or after.model is None:
+        return
+    with suppress(NotFound):  # deleted since
+        version = services.registry.get(after.model)
+        if version.base is not None and version.job == after.id:
+            attach(version)

@@ -14,6 +14,7 @@ import msgspec
 from genai_stack import json_lines, names
 from genai_stack.errors import Conflict, ObjectNotFound
 from genai_stack.ports import FINAL_STATES, JobState, ModelRegistry, ObjectStore, RecordStore
+from genai_stack.registry import forget_made, register_made
 
 from .job_records import JobEntry, JobRecords
 from .observed import Observation
@@ -43,7 +44,7 @@ class JobProgress:
         end = self._ended(entry, seen)
         after = self.jobs.change(seen.name, lambda now: _later(now, end, end.model))
         if end.model and after.state == "cancelled":
-            self._registry.delete(end.model)
+            forget_made(self._registry, end.model)
         return after
 
     def forgotten(self, entry: JobEntry) -> JobEntry | None:
@@ -86,7 +87,7 @@ class JobProgress:
             return _End.of(seen, error=f"the program left neither adapter nor model in {entry.output}")
         version = msgspec.structs.replace(entry.on_success, source=f"{entry.output}/{result}", job=entry.id)
         try:
-            return _End.of(seen, model=self._registry.register(version).name)
+            return _End.of(seen, model=register_made(self._registry, version).name)
         except Conflict as error:
             return _End.of(seen, error=error.message)
 

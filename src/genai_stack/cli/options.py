@@ -12,6 +12,7 @@ import click
 from .. import settings
 
 if TYPE_CHECKING:
+    from ..client.hosting import AsyncHosting
     from ..client.places import Place
     from ..client.training import Training
     from ..ports import Services
@@ -70,6 +71,17 @@ def bottom(home: Path, stage: str | None) -> tuple[Training, Place]:
     ports = services(home, stage)
     place = places.of_stage(stage, ports.objects) if stage else places.ThisMachine(home / "data")
     return Training(ports, place), place
+
+
+def middle(home: Path, stage: str | None) -> tuple[Services, AsyncHosting]:
+    """The ports of `stage`, else of `home`, and the hosting layer on them, with the gates of ./stack.toml."""
+    from ..client import places
+    from ..client.hosting import AsyncHosting
+    from ..config import find_config, load_config
+
+    ports = services(home, stage)
+    place = places.of_stage(stage, ports.objects) if stage else places.ThisMachine(home / "data")
+    return ports, AsyncHosting(ports, place, load_config(find_config()).gates)
 
 
 def computing(stage: str | None) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class AsyncGenAIStack:
         made = cls(await asyncio.to_thread(connection.deployed, stage))
         # The account is asked here and now: a property can't wait without blocking the loop.
         with suppress(GenAIStackError):  # a layer that isn't there says so when it is used
-            await asyncio.to_thread(lambda: made.training)
+            await asyncio.to_thread(lambda: (made.training, made.hosting))
         return made
 
     @property
@@ -53,7 +53,8 @@ class AsyncGenAIStack:
     @cached_property
     def hosting(self) -> AsyncHosting:
         """The middle: models that answer."""
-        return AsyncHosting(self._services)
+        place = self._connection.place(self._services)
+        return AsyncHosting(self._services, place, self._connection.gates)
 
     @cached_property
     def service(self) -> AsyncService:

@@ -15,6 +15,7 @@ import msgspec
 
 from ..errors import GenAIStackError, InvalidData, InvalidSpec
 from ..ports import Job, JobQueue, JobRequest, ModelRegistry
+from ..registry import base_of, pick
 from ..spec_file import convert
 from .jobs import AsyncTrainingJob, TrainingJob
 
@@ -163,11 +164,11 @@ def plan_evaluation(
     attempt: int,
     source: Callable[[str], str],
 ) -> JobRequest:
-    """The job that evaluates `model`; `source` says how jobs read a model's source. Raises
+    """The job that evaluates `model`, a name or NAME@VERSION; `source` says how jobs read a model's source. Raises
     InvalidSpec, and NotFound for an unknown model."""
     from ..bulk.specs import EvaluationSpec
 
-    if registry.get(model).task != "chat":
+    if pick(registry, model).task != "chat":
         raise InvalidSpec(f"{model!r} is for embedding; evaluate a model that generates text")
     given = _given(options)
     if "task_dir" in given:
@@ -184,10 +185,10 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _model(registry: ModelRegistry, name: str, source: Callable[[str], str]) -> dict[str, Any]:
-    version = registry.get(name)
+    version = pick(registry, name)
     if version.base is None:
         return {"name": name, "source": source(version.source)}
-    base = registry.get(version.base)
+    base = base_of(registry, version)
     return {"name": name, "source": source(base.source), "adapter": source(version.source)}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import settings
+from ..config import GateConfig, find_config, load_config
 from ..errors import NotDeployedError
 from ..ports import Services
 from . import places
@@ -24,6 +25,8 @@ class Connection:
     services: Callable[[], Services]
     place: Callable[[Services], Place]
     stop: Callable[[], None]
+    gates: tuple[GateConfig, ...] = ()
+    """What stack.toml asks of a version before it is promoted."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -35,8 +38,6 @@ class Connection:
 
 def local(home: str | Path | None = None, config: str | Path | None = None) -> Connection:
     """See GenAIStack.local."""
-    from ..config import find_config, load_config
-
     path = settings.home() if home is None else Path(home).expanduser().absolute()
     file = Path(config) if config else find_config()
     stack_config = load_config(file)
@@ -56,7 +57,7 @@ def local(home: str | Path | None = None, config: str | Path | None = None) -> C
 
         return wiring.local_services(path, stack_config)
 
-    return Connection(endpoint, services, lambda _: ThisMachine(path / "data"), stop)
+    return Connection(endpoint, services, lambda _: ThisMachine(path / "data"), stop, stack_config.gates)
 
 
 def deployed(stage: str) -> Connection:
@@ -77,6 +78,7 @@ def deployed(stage: str) -> Connection:
         lambda: wiring.aws_services(stage),
         lambda services: places.of_stage(stage, services.objects),
         _nothing,
+        load_config(find_config()).gates,
     )
 
 

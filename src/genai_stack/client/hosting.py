@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 import builtins
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import msgspec
 
-from ..errors import EngineFailed, GenAIStackError, NotFound, Overloaded, RequestError
+from ..config import GateConfig, derived_name
+from ..errors import Conflict, EngineFailed, GenAIStackError, InvalidSpec, NotFound, Overloaded, RequestError
+from ..hosted import Task
 from ..ports import ModelVersion, Services
+from ..registry import pick, split
+from ..sources import absolute
+from .gate import Gate
+from .importing import Told, bring
 from .loop import LoopThread
+from .places import Place
+from .training import Training
 
 CHAT = "/v1/chat/completions"
-Task = Literal["chat", "embedding"]
 
 
-class HostedModel(msgspec.Struct, frozen=True):
-    """A model that can be asked. `live` says whether it is up now; one that isn't comes up when it is asked."""
+class ServedModel(msgspec.Struct, frozen=True):
+    """A model that can be asked: its live version. `live` says whether it is up now; one that isn't comes up when it is
+    asked."""
 
     name: str
     task: Task
@@ -28,13 +37,19 @@ class HostedModel(msgspec.Struct, frozen=True):
     job: str | None
     created: float
     live: bool
+    version: int = 0
 
 
 class AsyncHosting:
-    """Bodies are OpenAI JSON, as mappings; `route` is the API path they would go to, without the `model` in them."""
+    """Bodies are OpenAI JSON, as mappings; `route` is the API path they would go to, without the `model` in them.
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    A name has versions, and answers from the live one. `register` (or `import_`, or a training job) adds one, `promote`
+    makes it live, `rollback` takes that back."""
+
+    def __init__(self, services: Services, place: Place, gates: Sequence[GateConfig] = ()) -> None:
+        """`place` is where the jobs of `services` run, and where their models lie."""
+        self._services, self._place = services, place
+        self._gate = Gate(gates, Training(services, place))
 
     async def invoke(self, model: str, body: Mapping[str, Any], *, route: str = CHAT) -> dict[str, Any]:
         """The whole answer. Raises NotFound, RequestError, Overloaded or EngineFailed."""
@@ -74,7 +89,7 @@ class AsyncHosting:
         """Brings `model` up now. With a `source` (a directory, s3://bucket/prefix, hf://org/name) it is
         registered first, and forgotten again when it doesn't come up; an adapter names its `base`. Raises Conflict when
         the name stands for something else."""
-        new = source is not None and await asyncio.to_thread(self._register, model, source, task, base)
+        new = source is not None and await asyncio.to_thread(self._register_first, model, source, task, base)
         try:
             await self._services.models.deploy(model)
         except BaseException:
@@ -82,38 +97,104 @@ class AsyncHosting:
                 await asyncio.to_thread(self._services.registry.delete, model)
             raise
 
-    def _register(self, model: str, source: str, task: Task, base: str | None) -> bool:
-        """Whether the name is new."""
-        registry = self._services.registry
-        try:
-            new = not registry.get(model)
-        except NotFound:
-            new = True
-        registry.register(ModelVersion(model, source, task, base, created=time.time()))
-        return new
+    async def import_(
+        self, source: str, name: str | None = None, *, task: Task = "chat", told: Told = lambda done, of: None
+    ) -> ModelVersion:
+        """Copies the files of `source` to where models lie, and registers them as a version of `name` (the source's own
+        name unless given). The same again goes on where it broke off. `told` hears how many bytes are done, and of how
+        many. Raises InvalidModel for what isn't safetensors, or isn't whole."""
+        made = await asyncio.to_thread(bring, source, self._place, told)
+        version = ModelVersion(
+            name or derived_name(source), made.source, task, digest=made.digest, origin=made.origin
+        )
+        return await asyncio.to_thread(self._services.registry.register, version)
 
-    async def list(self) -> builtins.list[HostedModel]:
+    async def register(
+        self, name: str, source: str, *, task: Task = "chat", base: str | None = None
+    ) -> ModelVersion:
+        """Makes what lies at `source` a version of `name`; an adapter names its `base`, and runs on the version of it
+        that is live now, unless NAME@VERSION says which. The first of a name is live at once, each other one waits
+        for `promote`."""
+        return await asyncio.to_thread(self._register, name, source, task, base)
+
+    async def promote(self, model: str) -> ModelVersion:
+        """Makes NAME@VERSION what NAME answers with: it passes the gates of stack.toml, comes up beside the live one,
+        and takes its place; requests under way end where they began. Raises Conflict when a gate refuses it, and what
+        `deploy` raises when it doesn't come up: then nothing has changed."""
+        name, number = split(model)
+        if number is None:
+            raise InvalidSpec(f"{model!r} names no version; give one, as in {name}@1")
+        registry = self._services.registry
+        version = await asyncio.to_thread(pick, registry, model)
+        await asyncio.to_thread(self._gate.check, version)
+        await self._services.models.deploy(model)
+        return await asyncio.to_thread(registry.promote, name, number)
+
+    async def rollback(self, name: str) -> ModelVersion:
+        """Makes the version live again that was so before. It answers as soon as it is up; until then the one that is
+        up does. Raises Conflict when there was none."""
+        back = await asyncio.to_thread(self._services.registry.rollback, name)
+        await self._services.models.deploy(name)
+        return back
+
+    async def list(self) -> builtins.list[ServedModel]:
         """Every model that can be asked: configured ones first, then the oldest."""
         versions = await asyncio.to_thread(self._services.registry.list)
         live = set(await self._services.models.live())
         return [
-            HostedModel(v.name, v.task, v.source, v.base, v.job, v.created, v.name in live) for v in versions
+            ServedModel(v.name, v.task, v.source, v.base, v.job, v.created, v.name in live, v.version)
+            for v in versions
         ]
 
+    async def versions(self, name: str) -> builtins.list[ModelVersion]:
+        """Every version of a name, with its lineage; 0 is the configuration's. Raises NotFound."""
+        return await asyncio.to_thread(self._services.registry.versions, name)
+
     async def delete(self, model: str) -> None:
-        """Forgets a registered model and frees what it held; its files stay. Raises NotFound, or Conflict for a
-        configured model."""
-        version = await asyncio.to_thread(self._services.registry.get, model)
-        if version.base is not None:
-            await self._services.models.undeploy(model)
-        await asyncio.to_thread(self._services.registry.delete, model)
+        """Forgets a registered model, or one version of it (NAME@VERSION), and frees what it held once its requests
+        have ended; its files stay. Raises NotFound; Conflict for a configured model, a live version, and a base that
+        adapters run on."""
+        name, number = split(model)
+        await asyncio.to_thread(self._services.registry.delete, name, number)
+        if number is None:
+            with suppress(NotFound):
+                await self._services.models.undeploy(name)
+
+    def _register(self, name: str, source: str, task: Task, base: str | None) -> ModelVersion:
+        registry = self._services.registry
+        parent = None if base is None else pick(registry, base)
+        return registry.register(
+            ModelVersion(
+                name,
+                absolute(source),
+                task,
+                parent.name if parent else None,
+                created=time.time(),
+                parent=parent.reference if parent else None,
+            )
+        )
+
+    def _register_first(self, model: str, source: str, task: Task, base: str | None) -> bool:
+        """Whether the name is new."""
+        registry = self._services.registry
+        try:
+            there = registry.get(model)
+        except NotFound:
+            registry.register(ModelVersion(model, source, task, base, created=time.time()))
+            return True
+        if (there.source, there.task, there.base) != (source, task, base):
+            raise Conflict(
+                f"{model!r} is live as {there.source}; register {source} as a version of it and promote that, or "
+                "choose another name"
+            )
+        return False
 
 
 class Hosting:
     """AsyncHosting for a program without an event loop."""
 
-    def __init__(self, services: Services, loop: LoopThread) -> None:
-        self._over, self._loop = AsyncHosting(services), loop
+    def __init__(self, over: AsyncHosting, loop: LoopThread) -> None:
+        self._over, self._loop = over, loop
 
     def invoke(self, model: str, body: Mapping[str, Any], *, route: str = CHAT) -> dict[str, Any]:
         """The whole answer. Raises NotFound, RequestError, Overloaded or EngineFailed."""
@@ -129,12 +210,34 @@ class Hosting:
         """Brings `model` up now; see AsyncHosting.deploy."""
         self._loop.run(self._over.deploy(model, source, task=task, base=base))
 
-    def list(self) -> builtins.list[HostedModel]:
+    def import_(
+        self, source: str, name: str | None = None, *, task: Task = "chat", told: Told = lambda done, of: None
+    ) -> ModelVersion:
+        """Copies a model's files to where models lie, and registers them; see AsyncHosting.import_."""
+        return self._loop.run(self._over.import_(source, name, task=task, told=told))
+
+    def register(self, name: str, source: str, *, task: Task = "chat", base: str | None = None) -> ModelVersion:
+        """Makes what lies at `source` a version of `name`; see AsyncHosting.register."""
+        return self._loop.run(self._over.register(name, source, task=task, base=base))
+
+    def promote(self, model: str) -> ModelVersion:
+        """Makes NAME@VERSION what NAME answers with; see AsyncHosting.promote."""
+        return self._loop.run(self._over.promote(model))
+
+    def rollback(self, name: str) -> ModelVersion:
+        """Makes the version live again that was so before; see AsyncHosting.rollback."""
+        return self._loop.run(self._over.rollback(name))
+
+    def list(self) -> builtins.list[ServedModel]:
         """Every model that can be asked: configured ones first, then the oldest."""
         return self._loop.run(self._over.list())
 
+    def versions(self, name: str) -> builtins.list[ModelVersion]:
+        """Every version of a name, with its lineage; 0 is the configuration's. Raises NotFound."""
+        return self._loop.run(self._over.versions(name))
+
     def delete(self, model: str) -> None:
-        """Forgets a registered model and frees what it held; see AsyncHosting.delete."""
+        """Forgets a registered model, or NAME@VERSION, and frees what it held; see AsyncHosting.delete."""
         self._loop.run(self._over.delete(model))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .. import names
-from ..errors import InvalidSpec, ObjectNotFound
+from ..errors import GenAIStackError, InvalidSpec, ObjectNotFound
 from ..ports import Job, ObjectStore
 from ..sources import absolute, store
 from ..sources.data import objects, pinned
@@ -64,6 +66,15 @@ class Place(Protocol):
     def fetch(self, job: Job, name: str) -> Path:
         """The file `name` that `job` left in its output, on this machine. Raises ObjectNotFound."""
 
+    def holds(self, key: str, sha256: str) -> bool:
+        """Whether the file of that key is there, with that content."""
+
+    def store(self, key: str, data: Iterator[bytes]) -> None:
+        """Keeps a file of a model, whole or not at all."""
+
+    def address(self, prefix: str) -> str:
+        """The model source that means the files stored under `prefix`."""
+
 
 class ThisMachine:
     """Jobs are processes of this machine; data is kept in `directory`."""
@@ -93,6 +104,31 @@ class ThisMachine:
 
     def fetch(self, job: Job, name: str) -> Path:
         return beside(job, name)
+
+    def holds(self, key: str, sha256: str) -> bool:
+        """By its presence: a file takes its name once it is whole, and its directory is named after its content."""
+        return (self._directory / key).is_file()
+
+    def store(self, key: str, data: Iterator[bytes]) -> None:
+        path = self._directory / key
+        partial = path.with_name(f".{secrets.token_hex(8)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("xb") as out:
+                for chunk in data:
+                    out.write(chunk)
+                out.flush()
+                os.fsync(out.fileno())
+            partial.replace(path)
+        except OSError as error:
+            raise GenAIStackError(
+                f"can't keep {path}: {error.strerror}; free some space, or give --home"
+            ) from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def address(self, prefix: str) -> str:
+        return str(self._directory / prefix)
 
 
 class Stage:
@@ -180,6 +216,15 @@ class Stage:
     def fetch(self, job: Job, name: str) -> Path:
         found = self._objects.head(f"{names.job_output(job.id)}/{name}")
         return store.fetch(self._objects, {name: found}) / name
+
+    def holds(self, key: str, sha256: str) -> bool:
+        return self._has(key, sha256)
+
+    def store(self, key: str, data: Iterator[bytes]) -> None:
+        self._objects.put(key, data)
+
+    def address(self, prefix: str) -> str:
+        return f"s3://{self._bucket}/{prefix}"
 
     def _require_ours(self, address: str, folder: str) -> None:
         """Jobs may read the artefact bucket and no other."""

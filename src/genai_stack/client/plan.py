@@ -11,7 +11,7 @@ import msgspec
 
 from .. import names
 from ..config import derived_name
-from ..errors import InvalidSpec
+from ..errors import Conflict, InvalidSpec
 from ..ports import JobRequest, ModelRegistry, ModelVersion
 from .examples import Kept
 
@@ -43,7 +43,7 @@ def fine_tune(
     about = {key: options[key] for key in ABOUT_THE_RUN if options.get(key) is not None}
     tuned = {key: value for key, value in options.items() if key not in ABOUT_THE_RUN and value is not None}
     spec = {"method": "lora", **about, "name": suffix, "base": source(version.source), "hyperparameters": tuned}
-    return _request(spec, train, validation, attempt, base, nodes, on)
+    return _request(spec, train, validation, attempt, version, nodes, on)
 
 
 def run(
@@ -61,8 +61,19 @@ def run(
     if source == "scratch":
         return _request(spec, train, validation, attempt, None, nodes, on)
     whole = (v for v in registry.list() if v.source == source and v.base is None and v.task == "chat")
-    known = next(whole, None) or registry.register(ModelVersion(derived_name(source), source))
-    return _request(spec, train, validation, attempt, known.name, nodes, on)
+    known = next(whole, None) or _named(registry, derived_name(source), source)
+    return _request(spec, train, validation, attempt, known, nodes, on)
+
+
+def _named(registry: ModelRegistry, name: str, source: str) -> ModelVersion:
+    """`source`, live under `name`. Raises Conflict when something else is."""
+    made = registry.register(ModelVersion(name, source))
+    if (live := registry.get(name)) != made:
+        raise Conflict(
+            f"{name!r} is live as {live.source}, and not as {source}, which is {made.reference} by now; "
+            f"promote that, or tune {name!r}"
+        )
+    return made
 
 
 def _request(
@@ -70,7 +81,7 @@ def _request(
     train: Kept,
     validation: Kept | None,
     attempt: int,
-    base: str | None,
+    base: ModelVersion | None,
     nodes: int,
     on: str | None,
 ) -> JobRequest:
@@ -84,11 +95,17 @@ def _request(
     del plain["output"]  # the queue says where
     content = {k: v for k, v in plain.items() if k != "data"}
     content |= {"train": train.sha256, "validation": validation and validation.sha256}
-    content |= {"loss": parsed.data.loss, "attempt": attempt, "for": base}
+    content |= {"loss": parsed.data.loss, "attempt": attempt, "for": base and base.name}
     content |= {"nodes": nodes} if nodes != 1 else {}
     content |= {"on": on} if on else {}
     digest = hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
     id = f"ftjob-{digest[:12]}"
-    name = names.fine_tuned(base, parsed.name, id) if base else parsed.name
-    adapts = base if parsed.adapter else None
-    return JobRequest(id, "train", plain, ModelVersion(name, "", base=adapts, job=id), nodes, on)
+    made = ModelVersion(
+        name=names.fine_tuned(base.name, parsed.name, id) if base else parsed.name,
+        source="",
+        base=base.name if base and parsed.adapter else None,
+        job=id,
+        data=train.sha256,
+        parent=base.reference if base else None,
+    )
+    return JobRequest(id, "train", plain, made, nodes, on)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -69,6 +71,21 @@ class Follower:
             last, failed = counts[-1], counts[-1].get("failed", 0)
             told = f"{failed} failed" if failed else ""
             progress.update(self._task, completed=last["completed"] + failed, total=last["total"], told=told)
+
+
+@contextmanager
+def transfer(what: str, *, show: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar over the bytes of one transfer; what it yields is told how many are done, and of how many."""
+    if not show:
+        yield lambda done, of: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (BarColumn(bar_width=28), DownloadColumn(), TransferSpeedColumn())
+    with Progress(TextColumn("  {task.description}"), *columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
 def _stage(job: Job, works: bool) -> str:

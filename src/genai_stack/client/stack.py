@@ -11,7 +11,7 @@ from ..ports import Services
 from . import connection
 from .connection import Connection
 from .endpoint import Endpoint
-from .hosting import Hosting
+from .hosting import AsyncHosting, Hosting
 from .loop import LoopThread
 from .service import Service
 from .training import Training
@@ -52,7 +52,8 @@ class GenAIStack:
     @cached_property
     def hosting(self) -> Hosting:
         """The middle: models that answer."""
-        return Hosting(self._services, self._loop)
+        place = self._connection.place(self._services)
+        return Hosting(AsyncHosting(self._services, place, self._connection.gates), self._loop)
 
     @cached_property
     def service(self) -> Service:

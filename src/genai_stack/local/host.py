@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 from yarl import URL
 
-from genai_stack.errors import EngineFailed, NotFound
+from genai_stack import sources
+from genai_stack.errors import EngineFailed, GenAIStackError, NotFound
 from genai_stack.ports import ModelRegistry, ModelVersion, Reply, ReplyStream
+from genai_stack.registry import base_of, pick, split
 
 from .home import Home
 from .servers import PROGRAM, ModelServer
@@ -42,6 +46,9 @@ class LoopbackHost:
         self._home, self._registry = home, registry
         self._program, self._options, self._patience = program, options, patience
         self._servers: dict[tuple[str, str], ModelServer] = {}
+        self._answering: dict[str, ModelServer] = {}
+        """By name: the server that requests go to. It lags behind the registry while a new version comes up."""
+        self._tasks: dict[tuple[str, ModelServer], asyncio.Task[None]] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def invoke(self, model: str, route: str, body: bytes) -> Reply:
@@ -55,39 +62,61 @@ class LoopbackHost:
             yield answer
 
     async def deploy(self, model: str) -> None:
-        """Waits as long as it takes; cancelled, the model goes on coming up."""
-        version, server = self._find(model)
+        """Waits as long as it takes; cancelled, the model goes on coming up. Of NAME@VERSION it is that version, live
+        or not: a base's comes up beside the live one, an adapter's is looked over. Where another process runs the
+        stack of this home, that one brings it up for itself, and here it only shows that it can."""
+        version = pick(self._registry, model)
+        if version.base is not None and version != self._registry.get(version.name):
+            await asyncio.to_thread(sources.resolve, version.source)
+            return
+        server = self._server(version if version.base is None else base_of(self._registry, version))
+        if rehearsed := self._elsewhere() and version.base is None and not server.up:
+            joined = await server.answering(self._client()) is not None
         url = await server.url(self._client())
         try:
             await self._attach(version, server, url)
         except BROKEN as error:
             server.lost(url)
             raise _failed(server, error) from error
+        live = self._registry.get(version.name)
+        if rehearsed and not joined and version != live:
+            await self._retired(server, whatever=True)
+        elif version.base is None and version == live:
+            self._moved(version)
 
     async def undeploy(self, model: str) -> None:
-        """A model that the registry has forgotten since is freed all the same."""
+        """A model that the registry has forgotten since is freed all the same. Requests under way end first; what is
+        asked meanwhile keeps a base up."""
+        name, number = split(model)
         try:
-            version, server = self._find(model)
+            version = pick(self._registry, model)
+            base = version if version.base is None else base_of(self._registry, version)
         except NotFound:
-            holders = [server for server in self._servers.values() if model in server.attached]
+            holders = [s for s in self._servers.values() if name in s.attached or s.model.name == name]
             if not holders:
                 raise
         else:
-            if version.base is None:
-                await server.stop()
+            if number is not None and version.base is not None:
                 return
-            holders = [server]
+            holders = [self._server(base)]
         for server in holders:
-            server.attached.pop(model, None)
+            if server.model.name == name:
+                if self._answering.get(name) is server:
+                    del self._answering[name]
+                self._in_background("retire", server, self._retired(server, whatever=True))
+                if not server.busy:
+                    await self._tasks["retire", server]
+                continue
+            server.attached.pop(name, None)
             if (url := await server.answering(self._client())) is not None:
                 with suppress(*BROKEN):
-                    await self._detach(model, url)
+                    await self._detach(name, url)
 
     async def live(self) -> list[str]:
         """In the registry's order."""
         up: set[str] = set()
         versions = self._registry.list()
-        for server in {self._server(version) for version in versions if version.base is None}:
+        for server in {self._server(v) for v in versions if v.base is None} | set(self._servers.values()):
             with suppress(*BROKEN):
                 if (url := await server.answering(self._client())) is not None:
                     up |= {server.model.name, *await self._adapters(url)}
@@ -95,8 +124,13 @@ class LoopbackHost:
 
     async def close(self) -> None:
         """Ends the servers this process started."""
-        await asyncio.gather(*(server.stop() for server in self._servers.values()))
+        servers = {*self._servers.values(), *(server for _, server in self._tasks)}
+        for task in (tasks := list(self._tasks.values())):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(server.stop() for server in servers))
         self._servers.clear()
+        self._answering.clear()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -115,7 +149,52 @@ class LoopbackHost:
 
     def _find(self, model: str) -> tuple[ModelVersion, ModelServer]:
         version = self._registry.get(model)
-        return version, self._server(self._registry.get(version.base) if version.base else version)
+        if version.base is not None:
+            return version, self._server(base_of(self._registry, version))
+        return version, self._moved(version)
+
+    def _moved(self, base: ModelVersion) -> ModelServer:
+        """The server of the live version. While that one comes up beside it, the one before goes on; then it ends with
+        its last request, unless adapters run on it."""
+        wanted = self._server(base)
+        now = self._answering.setdefault(base.name, wanted)
+        if now is wanted:
+            return wanted
+        if now.up and not wanted.up:
+            self._in_background("raise", wanted, self._raised(wanted))
+            return now
+        self._answering[base.name] = wanted
+        self._in_background("retire", now, self._retired(now))
+        return wanted
+
+    async def _raised(self, server: ModelServer) -> None:
+        with suppress(GenAIStackError):  # the one before goes on, and the next request tries again
+            await server.url(self._client())
+
+    async def _retired(self, server: ModelServer, *, whatever: bool = False) -> None:
+        """Ends the server after its last request, unless its name answers from it again by then, or adapters run on
+        it; `whatever` those."""
+        while server.busy:
+            await server.idle()
+        if server in self._answering.values() or (server.attached and not whatever):
+            return
+        # A request from here on makes another ModelServer, which waits until this one has ended.
+        self._servers = {key: one for key, one in self._servers.items() if one is not server}
+        await server.stop()
+
+    def _in_background(self, what: str, server: ModelServer, work: Coroutine[Any, Any, None]) -> None:
+        """`work`, unless it is under way already."""
+        key = what, server
+        if key in self._tasks:
+            work.close()
+            return
+        task = self._tasks[key] = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+
+    def _elsewhere(self) -> bool:
+        """Whether another process runs the stack of this home."""
+        running = self._home.running()
+        return running is not None and running.pid != os.getpid()
 
     def _server(self, base: ModelVersion) -> ModelServer:
         key = base.name, base.source
@@ -126,11 +205,12 @@ class LoopbackHost:
     @asynccontextmanager
     async def _answer(self, model: str, route: str, body: bytes) -> AsyncIterator[_Answer]:
         version, server = self._find(model)
-        answer = await self._send(version, server, route, body)
-        try:
-            yield answer
-        finally:
-            answer.close()
+        with server.in_use():
+            answer = await self._send(version, server, route, body)
+            try:
+                yield answer
+            finally:
+                answer.close()
 
     async def _send(self, version: ModelVersion, server: ModelServer, route: str, body: bytes) -> _Answer:
         """The request reaches a server once. It goes again only when nobody took it: the port refused, or the server

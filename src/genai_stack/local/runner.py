@@ -20,7 +20,7 @@ import msgspec
 from genai_stack import settings
 from genai_stack.errors import GenAIStackError
 from genai_stack.ports import ModelRegistry
-from genai_stack.registry import RecordedModels
+from genai_stack.registry import RecordedModels, forget_made, register_made
 
 from .files import write_whole
 from .home import Home
@@ -155,14 +155,13 @@ class Runner:
             self._table.fail(job.id, f"the program left neither adapter nor model in {folder.output}")
             return
         try:
-            version = self._registry.register(
-                msgspec.structs.replace(entry.on_success, source=str(result), job=job.id)
-            )
+            made = msgspec.structs.replace(entry.on_success, source=str(result), job=job.id)
+            version = register_made(self._registry, made)
         except GenAIStackError as error:
             self._table.fail(job.id, error.message)
             return
         if not self._table.succeed(job.id, version.name):
-            self._registry.delete(version.name)
+            forget_made(self._registry, version.name)
 
 
 def _given_up(entry: JobEntry) -> str | None:

@@ -14,8 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -70,6 +70,9 @@ class ModelServer:
         self.model = model
         self.attached: dict[str, str] = {}
         self.attaching = asyncio.Lock()
+        self._users = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         digest = hashlib.sha256(f"{model.name}\0{model.source}".encode()).hexdigest()[:16]
         self._card = home.servers / f"{digest}.json"
         self._lock_path = home.servers / f"{digest}.lock"
@@ -90,7 +93,7 @@ class ModelServer:
         seconds; it goes on coming up then.
         """
         if self._url is not None:
-            if self._process is None or self._process.poll() is None:
+            if self.up:
                 return self._url
             self._forget()
         if self._starting is None:
@@ -108,6 +111,32 @@ class ModelServer:
             if starting.cancelled() and us is not None and not us.cancelling():
                 raise EngineFailed(f"{self._name()} was stopped while it came up; try again") from None
             raise
+
+    @property
+    def up(self) -> bool:
+        """Whether it answered when it was last asked, and runs on as far as this process knows."""
+        return self._url is not None and (self._process is None or self._process.poll() is None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request of this process is under way."""
+        return self._users > 0
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """For the length of one request: who waits for `idle` waits for its end."""
+        self._users += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._idle.set()
+
+    async def idle(self) -> None:
+        """Returns when no request of this process is under way."""
+        await self._idle.wait()
 
     async def answering(self, session: aiohttp.ClientSession) -> URL | None:
         """Where it answers now, be it in another process; starts nothing and waits for nothing."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from .. import builtin
 from ..errors import GenAIStackError, InvalidModel, ObjectNotFound, RequestError
 from .directories import TEXTS, check
-from .hub import snapshot
+from .hub import commit, snapshot
 from .store import fetch, locate, under
 
-__all__ = ["absolute", "check", "resolve"]
+__all__ = ["absolute", "check", "pinned", "resolve"]
 
 _HF = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 WEIGHTS = (".safetensors",)
@@ -48,10 +48,27 @@ def absolute(source: str) -> str:
     return str(Path(source).expanduser().absolute())
 
 
-def _published(source: str) -> Path:
+def pinned(source: str) -> str:
+    """`hf://org/name` at the commit that its revision stands for now; any other source as it is. Raises
+    InvalidModel."""
+    if not source.startswith("hf://"):
+        return absolute(source)
+    match = _of_hub(source)
+    try:
+        return f"hf://{match['repo']}@{commit(match['repo'], match['revision'], 'model')}"
+    except GenAIStackError as error:
+        raise InvalidModel(f"{source}: {error.message}") from error
+
+
+def _of_hub(source: str) -> re.Match[str]:
     match = _HF.fullmatch(source)
     if not match:
         raise InvalidModel(f"{source!r} isn't of the form hf://org/name or hf://org/name@revision")
+    return match
+
+
+def _published(source: str) -> Path:
+    match = _of_hub(source)
     patterns = [f"*{suffix}" for suffix in (*WEIGHTS, *TEXTS)]
     try:
         return snapshot(match["repo"], match["revision"], patterns, "model")
