@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from .config import StackConfig
-from .ports import ModelHost, ModelVersion, ObjectStore, Services
+from .hosted import HostedModel
+from .ports import ModelHost, ModelRegistry, ModelVersion, ObjectStore, Services
 
 
 def local_services(home: Path, config: StackConfig | None = None) -> Services:
@@ -39,13 +42,12 @@ def local_services(home: Path, config: StackConfig | None = None) -> Services:
 
 def aws_services(stage: str) -> Services:
     """What `stage` of this stack has in the account at hand, found by what its training stack published. Raises
-    NotDeployedError, which names the stack to deploy. None of its models is hosted: `models` refuses them."""
+    NotDeployedError, which names the stack to deploy. Where its hosting stack isn't deployed, `models` refuses them."""
     from .aws import published
     from .aws.jobs import BatchJobs, Fleet
     from .aws.objects import S3Objects
     from .aws.records import DynamoRecords
-    from .aws.unhosted import UnhostedModels
-    from .registry import RecordedModels
+    from .registry import DEFAULTS, RecordedModels
 
     found = published.read_all(stage, "training")
     fleet = Fleet(
@@ -57,14 +59,44 @@ def aws_services(stage: str) -> Services:
         log_group=found["log-group"],
     )
     records, objects = DynamoRecords(found["records-table"]), S3Objects(fleet.bucket)
-    registry = RecordedModels(records)
+    hosted = _hosted(stage)
+    catalogue = [ModelVersion(model.name, model.source, model.task) for model in hosted.values()]
+    registry = RecordedModels(records, [*catalogue, *(one for one in DEFAULTS if one.name not in hosted)])
     return Services(
         objects=objects,
         records=records,
         jobs=BatchJobs(fleet, records, objects, registry),
         registry=registry,
-        models=UnhostedModels(stage),
+        models=_stage_models(stage, registry, hosted, fleet.bucket),
     )
+
+
+def _hosted(stage: str) -> dict[str, HostedModel]:
+    """What the stage's hosting stack made, by catalogue name; empty where there is none."""
+    from .aws import published
+
+    found = published.read_all(stage, "hosting")
+    models = [
+        msgspec.json.decode(told, type=HostedModel)
+        for what, told in found.items()
+        if what.startswith("models/")
+    ]
+    return {model.name: model for model in models}
+
+
+def _stage_models(
+    stage: str, registry: ModelRegistry, hosted: Mapping[str, HostedModel], bucket: str
+) -> ModelHost:
+    from .aws.host import SageMakerHost
+    from .aws.inference_components import InferenceComponents
+    from .aws.lasting import Lasting
+    from .aws.objects import S3Objects
+    from .aws.unhosted import UnhostedModels
+
+    if not hosted:
+        return UnhostedModels(stage)
+    lasting = Lasting(bucket, S3Objects)
+    return SageMakerHost(stage, registry, hosted, InferenceComponents(stage, hosted), lasting=lasting)
 
 
 def job_models(home: Path, versions: Sequence[ModelVersion], limits: Mapping[str, object]) -> ModelHost:

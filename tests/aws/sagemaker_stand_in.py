@@ -62,7 +62,7 @@ Script = Callable[[Call, web.Request], Awaitable[web.StreamResponse | None]]
 
 
 def refusal(status: int, kind: str, message: str, **more: Any) -> web.Response:
-    headers = {"x-amzn-errortype": kind, **{k: v for k, v in more.pop("headers", {}).items()}}
+    headers = {"x-amzn-errortype": kind, **more.pop("headers", {})}
     return web.json_response({"Message": message, **more}, status=status, headers=headers)
 
 
@@ -91,6 +91,8 @@ class StandIn:
     ) -> None:
         self.calls: list[Call] = []
         self.script: Script | None = None
+        self.arrived = threading.Event()
+        """Set when there has been a call."""
         self.gone = threading.Event()
         """Set when a client went away before it had its answer."""
         self._behind, self._models = behind, models
@@ -148,6 +150,7 @@ class StandIn:
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = Call(request.path, headers, await request.read())
         self.calls.append(call)
+        self.arrived.set()
         assert headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=")
         try:
             if self.script is not None and (answer := await self.script(call, request)) is not None:

@@ -18,10 +18,10 @@ from genai_stack.ports import JobQueue, ObjectStore, RecordStore
 from genai_stack.registry import RecordedModels
 
 if TYPE_CHECKING:
+    from genai_stack.aws.host import SageMakerHost
     from genai_stack.aws.jobs import BatchJobs
     from genai_stack.aws.objects import S3Objects
     from genai_stack.aws.records import DynamoRecords
-    from genai_stack.aws.host import SageMakerHost
     from genai_stack.local.host import LoopbackHost
     from genai_stack.ports import ModelHost
     from tests.aws.sagemaker_stand_in import StandIn

@@ -154,7 +154,7 @@ async def test_leaving_a_stream_cancels_it(host: ModelHost, tmp_path: Path) -> N
         async for _ in answer:
             break
     async with asyncio.timeout(10):
-        while "cancelled" not in (tmp_path / "notes").read_text():
+        while "cancelled" not in (tmp_path / "notes").read_text():  # noqa: ASYNC110 - a file's writer sets no event
             await asyncio.sleep(0.02)
 
 

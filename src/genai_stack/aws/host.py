@@ -233,7 +233,7 @@ class SageMakerHost:
         self._breaker.admit(target.component, model)
         decided = self._breaker.undecided
         try:
-            located = await self._lasting.prepared(route, body)
+            located = await self._lasting.prepared(model, route, body)
             response = await self._runtime.post(f"{target.path}/async-invocations", located, b"")
             if response.status != 202:
                 return await self._refused(response, model)

@@ -7,12 +7,12 @@ SageMaker's own limits are an hour for an answer and 1 GB for each object. The o
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections.abc import Callable
 
 import aiohttp
 
+from genai_stack import names
 from genai_stack.errors import ModelFailed, ObjectNotFound
 from genai_stack.ports import ObjectStore, Reply
 
@@ -22,24 +22,23 @@ PAUSES = (1.0, 2.0, 4.0, 8.0)
 
 
 class Lasting:
-    """`bucket` takes the inputs, under `prefix`; `store` opens any bucket that SageMaker names for an output."""
+    """`bucket` takes the inputs, under names.questions; `store` opens any bucket that SageMaker names for an output."""
 
     def __init__(
         self,
         bucket: str,
         store: Callable[[str], ObjectStore],
         *,
-        prefix: str = "asynchronous",
         seconds: float = SECONDS,
         pauses: tuple[float, ...] = PAUSES,
     ) -> None:
-        self._bucket, self._store, self._prefix = bucket, store, prefix
+        self._bucket, self._store = bucket, store
         self._seconds, self._pauses = seconds, pauses
 
-    async def prepared(self, route: str, body: bytes) -> dict[str, str]:
+    async def prepared(self, model: str, route: str, body: bytes) -> dict[str, str]:
         """Puts the input where SageMaker will read it; the headers that say so."""
         id = uuid.uuid4().hex
-        key = f"{self._prefix}/{time.strftime('%Y-%m-%d', time.gmtime())}/{id}.json"
+        key = f"{names.questions(model)}/{id}.json"
         await asyncio.to_thread(self._store(self._bucket).put, key, body)
         return {
             "x-amzn-sagemaker-content-type": "application/json",
@@ -52,13 +51,13 @@ class Lasting:
     async def outcome(self, taken: aiohttp.ClientResponse, model: str) -> Reply:
         """Waits for what SageMaker writes. Raises ModelFailed, with what it wrote about the failure. Whoever stops
         waiting doesn't stop the model."""
-        locations = [
+        output, failure = (
             taken.headers.get(f"x-amzn-sagemaker-{which}location", "") for which in ("output", "failure")
-        ]
+        )
         taken.close()
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._written(*locations, model)
+                return await self._written(output, failure, model)
         except TimeoutError:
             raise ModelFailed(
                 f"{model!r} hasn't answered within {self._seconds:.0f} s; ask for less", code="model_timeout"

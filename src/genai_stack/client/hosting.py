@@ -6,16 +6,19 @@ import asyncio
 import builtins
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..errors import EngineFailed, GenAIStackError, NotFound, Overloaded, RequestError
+from ..hosted import Task
 from ..ports import ModelVersion, Services
 from .loop import LoopThread
 
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI, OpenAI
+
 CHAT = "/v1/chat/completions"
-Task = Literal["chat", "embedding"]
 
 
 class HostedModel(msgspec.Struct, frozen=True):
@@ -92,6 +95,19 @@ class AsyncHosting:
         registry.register(ModelVersion(model, source, task, base, created=time.time()))
         return new
 
+    async def openai(self, model: str) -> AsyncOpenAI:
+        """A real `openai.AsyncOpenAI` straight on the model's SageMaker endpoint, where chat is all there is; requests
+        name the model as ever. Its key renews itself. Close it when done. Raises NotFound, and RequestError where
+        there is no such way (a stack on this machine, a model that doesn't chat)."""
+        from openai import AsyncOpenAI
+
+        access = await self._services.models.direct(model)
+
+        async def key() -> str:
+            return await asyncio.to_thread(access.key)
+
+        return AsyncOpenAI(base_url=access.base_url, api_key=key)
+
     async def list(self) -> builtins.list[HostedModel]:
         """Every model that can be asked: configured ones first, then the oldest."""
         versions = await asyncio.to_thread(self._services.registry.list)
@@ -113,7 +129,7 @@ class Hosting:
     """AsyncHosting for a program without an event loop."""
 
     def __init__(self, services: Services, loop: LoopThread) -> None:
-        self._over, self._loop = AsyncHosting(services), loop
+        self._over, self._services, self._loop = AsyncHosting(services), services, loop
 
     def invoke(self, model: str, body: Mapping[str, Any], *, route: str = CHAT) -> dict[str, Any]:
         """The whole answer. Raises NotFound, RequestError, Overloaded or EngineFailed."""
@@ -128,6 +144,13 @@ class Hosting:
     ) -> None:
         """Brings `model` up now; see AsyncHosting.deploy."""
         self._loop.run(self._over.deploy(model, source, task=task, base=base))
+
+    def openai(self, model: str) -> OpenAI:
+        """A real `openai.OpenAI` straight on the model's SageMaker endpoint; see AsyncHosting.openai."""
+        from openai import OpenAI
+
+        access = self._loop.run(self._services.models.direct(model))
+        return OpenAI(base_url=access.base_url, api_key=access.key)
 
     def list(self) -> builtins.list[HostedModel]:
         """Every model that can be asked: configured ones first, then the oldest."""

@@ -1,0 +1,137 @@
+"""A stage whose hosting stack is deployed: the API over its models, and the client straight on them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from genai_stack import GenAIStack, names, wiring
+from genai_stack.aws.host import SageMakerHost
+from genai_stack.aws.unhosted import UnhostedModels
+from genai_stack.errors import NotDeployedError
+from genai_stack.service import ApiKeys, build_app
+from tests.aws.account import Account
+from tests.aws.sagemaker_stand_in import Call, StandIn, no_capacity, part, raw
+from tests.aws.test_host import TEXT, hosted
+from tests.service.fakes import serving
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def standing() -> Iterator[StandIn]:
+    stand_in = StandIn()
+    yield stand_in
+    stand_in.close()
+
+
+@pytest.fixture
+def upstream(aws: Account, stage: str, standing: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """The stage's own sagemaker-runtime, with the model `m` in its hosting stack."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", standing.url)
+    standing.calls.clear()
+    standing.arrived.clear()
+    standing.gone.clear()
+    told = msgspec.json.encode(hosted("m")).decode()
+    ssm, name = aws.client("ssm"), names.parameter(stage, "hosting", names.hosted("m"))
+    ssm.put_parameter(Name=name, Value=told, Type="String")
+    yield standing
+    ssm.delete_parameter(Name=name)
+
+
+@pytest.fixture
+def api(upstream: StandIn, stage: str) -> Iterator[int]:
+    services = wiring.aws_services(stage)
+    app = build_app(services, keys=ApiKeys(services.records, "sk-test"), keep_alive=0.1)
+    with serving(app) as port:
+        yield port
+
+
+def ask(port: int, *, stream: bool = True, **headers: str) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+    sent = {"authorization": "Bearer sk-test", **{n.replace("_", "-"): v for n, v in headers.items()}}
+    connection.request("POST", CHAT, json.dumps(body), sent)
+    return connection.getresponse()
+
+
+def test_a_stage_is_hosted_once_its_stack_is(aws: Account, stage: str, upstream: StandIn) -> None:
+    services = wiring.aws_services(stage)
+    assert isinstance(services.models, SageMakerHost)
+    assert [version.name for version in services.registry.list()][:1] == ["m"]
+    ssm = aws.client("ssm")
+    ssm.put_parameter(Name=names.parameter("bare", "hosting", "log-group"), Value="x", Type="String")
+    for what in ssm.get_parameters_by_path(Path=names.parameter(stage, "training", ""))["Parameters"]:
+        name = what["Name"].replace(f"/{stage}/", "/bare/")
+        ssm.put_parameter(Name=name, Value=what["Value"], Type="String", Overwrite=True)
+    assert isinstance(wiring.aws_services("bare").models, UnhostedModels)
+
+
+def test_through_the_api_a_cut_is_never_a_silent_half(api: int, upstream: StandIn) -> None:
+    body = part(TEXT[:50]) + part(TEXT[50:])
+    upstream.script = raw(body)
+    assert ask(api).read() == TEXT
+    for cut in range(0, len(body), 3):
+        upstream.script = raw(body[:cut])
+        answer = ask(api)
+        got = answer.read()
+        if answer.status == 200:
+            *_, last, empty = got.split(b"\n\n")
+            assert (empty, set(json.loads(last.removeprefix(b"data: ")))) == (b"", {"error"})
+            assert b"[DONE]" not in got
+        else:
+            assert answer.status in (502, 502 if cut else 500)
+            assert json.loads(got)["error"]["message"]
+        if answer.status == 502 and json.loads(got)["error"]["code"] == "model_unavailable":
+            break
+
+
+def test_a_stream_waits_for_a_copy_with_signs_of_life(api: int, upstream: StandIn) -> None:
+    begun = time.monotonic()
+
+    async def script(call: Call, request: web.Request) -> web.StreamResponse | None:
+        return no_capacity() if time.monotonic() - begun < 0.6 else await raw(part(TEXT))(call, request)
+
+    upstream.script = script
+    answer = ask(api, x_genai_wait="30")
+    got = answer.read()
+    assert answer.status == 200
+    assert got.startswith(b": keep-alive\n\n")
+    assert got.endswith(TEXT)
+    upstream.script = script
+    begun = time.monotonic()
+    answer = ask(api)
+    assert (answer.status, answer.headers["x-should-retry"]) == (503, "true")
+    assert json.loads(answer.read())["error"]["code"] == "model_warming"
+
+
+def test_a_client_that_leaves_ends_the_generation(api: int, upstream: StandIn) -> None:
+    async def script(call: Call, request: web.Request) -> web.StreamResponse:
+        import asyncio
+
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    upstream.script = script
+    connection = http.client.HTTPConnection("127.0.0.1", api, timeout=20)
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    connection.request("POST", CHAT, json.dumps(body), {"authorization": "Bearer sk-test"})
+    assert upstream.arrived.wait(10)
+    connection.close()
+    assert upstream.gone.wait(10)
+
+
+def test_the_openai_client_straight_on_an_endpoint(stage: str, upstream: StandIn) -> None:
+    with GenAIStack.deployed(stage) as stack:
+        with stack.hosting.openai("m") as client:
+            endpoint, component = names.endpoint("dev", "m"), names.component(stage, "m")
+            there = f"{upstream.url}/endpoints/{endpoint}/inference-components/{component}/openai/v1/"
+            assert str(client.base_url) == there
+        with pytest.raises(NotDeployedError, match="hosts no 'builtin'"):
+            stack.hosting.openai("builtin")
