@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -14,130 +13,28 @@ from botocore.credentials import Credentials
 from genai_stack import names
 from genai_stack.aws.breaker import Breaker
 from genai_stack.aws.host import SageMakerHost
-from genai_stack.aws.lasting import Lasting
 from genai_stack.errors import (
-    EngineFailed,
     GenAIStackError,
     ModelFailed,
     ModelWarming,
     NotDeployedError,
     NotFound,
-    ObjectNotFound,
     Overloaded,
     RequestError,
     TooLarge,
 )
-from genai_stack.hosted import HostedModel
-from genai_stack.ports import ModelVersion
 from tests.aws.account import Account
+from tests.aws.hosting import BODY, CHAT, TEXT, Bucket, made, streamed
 from tests.aws.sagemaker_stand_in import (
     Call,
     StandIn,
     always,
-    exception,
-    frame,
     model_error,
     no_capacity,
     part,
     raw,
     refusal,
 )
-
-CHAT = "/v1/chat/completions"
-BODY = b'{"model": "m"}'
-TEXT = 'data: {"choices": [{"delta": {"content": "größer €"}}]}\n\ndata: [DONE]\n\n'.encode()
-
-
-def hosted(name: str, *, asynchronous: bool = False) -> HostedModel:
-    endpoint = names.endpoint("dev", name)
-    return HostedModel(
-        name, "chat", "hf://o/n", endpoint, "role", "image", {}, 1, 1, 1, 1, 1, 1, 60, asynchronous=asynchronous
-    )
-
-
-class Registry:
-    """Three models: `m`, its adapter `a`, and `film`, which answers through S3."""
-
-    def __init__(self) -> None:
-        versions = (
-            ModelVersion("m", "x"),
-            ModelVersion("a", "y", base="m"),
-            ModelVersion("film", "z", "video"),
-        )
-        self.versions = {version.name: version for version in versions}
-        self.versions["film:a"] = ModelVersion("film:a", "y", base="film")
-        self.versions["elsewhere"] = ModelVersion("elsewhere", "builtin")
-
-    def get(self, name: str) -> ModelVersion:
-        if name not in self.versions:
-            raise NotFound("no such model", code="model_not_found")
-        return self.versions[name]
-
-    def list(self) -> list[ModelVersion]:
-        return list(self.versions.values())
-
-
-class Bucket:
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    def put(self, key: str, data: bytes) -> None:
-        self.kept[key] = data
-
-    def get(self, key: str) -> bytes:
-        if key not in self.kept:
-            raise ObjectNotFound(key)
-        return self.kept[key]
-
-
-@pytest.fixture(scope="module")
-def standing() -> Iterator[StandIn]:
-    stand_in = StandIn()
-    yield stand_in
-    stand_in.close()
-
-
-@pytest.fixture
-def upstream(aws: Account, standing: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", standing.url)
-    standing.calls.clear()
-    standing.arrived.clear()
-    standing.gone.clear()
-    standing.script = None
-    return standing
-
-
-@pytest.fixture
-def bucket() -> Bucket:
-    return Bucket()
-
-
-def made(bucket: Any = None, **options: Any) -> SageMakerHost:
-    models = {"m": hosted("m"), "film": hosted("film", asynchronous=True)}
-    lasting = Lasting("questions", lambda _: bucket, seconds=1.0, pauses=(0.01,)) if bucket else None
-    registry: Any = Registry()
-    components: Any = None
-    return SageMakerHost("dev", registry, models, components, lasting=lasting, pauses=(0.01,), **options)
-
-
-@pytest.fixture
-async def host(upstream: StandIn, bucket: Bucket) -> AsyncIterator[SageMakerHost]:
-    host = made(bucket)
-    yield host
-    await host.close()
-
-
-async def streamed(host: SageMakerHost, model: str = "m", **options: Any) -> bytes:
-    """What came; raises what the stream raised, with the bytes before it as `.before`."""
-    got = b""
-    try:
-        async with host.stream(model, CHAT, BODY, **options) as answer:
-            async for chunk in answer:
-                got += chunk
-    except GenAIStackError as error:
-        error.before = got  # type: ignore[attr-defined]
-        raise
-    return got
 
 
 async def test_what_is_sent(host: SageMakerHost, upstream: StandIn) -> None:
@@ -243,63 +140,6 @@ async def test_the_containers_own_error_is_passed_on(host: SageMakerHost, upstre
         assert (reply.status, reply.body.decode()) == (status, OPENAI)
         async with host.stream("m", CHAT, BODY) as answer:
             assert (answer.status, b"".join([part async for part in answer])) == (status, OPENAI.encode())
-
-
-async def test_a_stream_cut_at_every_byte_is_whole_or_an_error(host: SageMakerHost, upstream: StandIn) -> None:
-    """However it is framed: an event cut in mid-line and inside a character."""
-    at = TEXT.index("ö".encode()) + 1
-    body = part(TEXT[:at]) + part(TEXT[at:-20]) + part(TEXT[-20:])
-    host = made(breaker=Breaker(failures=10**6))
-    whole = 0
-    for cut in range(len(body) + 1):
-        upstream.script = raw(body[:cut])
-        try:
-            assert await streamed(host) == TEXT
-            whole += 1
-        except ModelFailed as error:
-            came: bytes = error.before  # type: ignore[attr-defined]
-            if not TEXT.startswith(came):
-                raise
-    assert whole == 1
-    assert len(upstream.calls) == len(body) + 1
-    await host.close()
-
-
-@pytest.mark.parametrize("piece", [1, 7, 1000])
-async def test_the_bytes_are_the_models_own(host: SageMakerHost, upstream: StandIn, piece: int) -> None:
-    upstream.script = raw(part(TEXT[:33]) + part(TEXT[33:]), piece=piece)
-    assert await streamed(host) == TEXT
-
-
-async def test_what_is_no_event_stream_ends_as_it_likes(host: SageMakerHost, upstream: StandIn) -> None:
-    upstream.script = raw(part(b"RIFF") + part(b"wave"), kind="audio/wav")
-    assert await streamed(host) == b"RIFFwave"
-    upstream.script = raw(part(b"RIFF") + part(b"wave")[:-1], kind="audio/wav")
-    with pytest.raises(ModelFailed, match="before its answer was complete"):
-        await streamed(host)
-
-
-BREAKS = {
-    "timeout": (
-        exception("ModelStreamError", Message="x", ErrorCode="ModelInvocationTimeExceeded"),
-        "ask for less",
-    ),
-    "broken": (exception("ModelStreamError", Message="reset", ErrorCode="StreamBroken"), "reset"),
-    "internal": (exception("InternalStreamFailure", Message="sorry"), "InternalStreamFailure: sorry"),
-    "unknown": (exception("SomethingNew"), "SomethingNew"),
-    "error": (frame({":message-type": "error", ":error-code": "E", ":error-message": "m"}, b""), "E: m"),
-    "crc": (part(b"data: [DONE]\n\n")[:-1] + b"\0", "damaged"),
-    "noise": (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "damaged"),
-}
-
-
-@pytest.mark.parametrize("name", BREAKS)
-async def test_a_stream_that_breaks_says_why(host: SageMakerHost, upstream: StandIn, name: str) -> None:
-    what, says = BREAKS[name]
-    upstream.script = raw(part(b'data: {"n": 1}\n\n') + what)
-    with pytest.raises(EngineFailed, match=says):
-        await streamed(host)
-    assert len(upstream.calls) == 1
 
 
 async def test_nobody_there_and_nobody_known(host: SageMakerHost, upstream: StandIn) -> None:

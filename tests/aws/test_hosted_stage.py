@@ -22,27 +22,11 @@ from genai_stack.errors import NotDeployedError
 from genai_stack.service import ApiKeys, build_app
 from genai_stack.service.streaming import KEEP_ALIVE
 from tests.aws.account import Account
+from tests.aws.hosting import TEXT, Registry, hosted, made
 from tests.aws.sagemaker_stand_in import Call, StandIn, no_capacity, part, raw
-from tests.aws.test_host import TEXT, Registry, hosted, made
 from tests.service.fakes import MemoryRecords, services, serving
 
 CHAT = "/v1/chat/completions"
-
-
-@pytest.fixture(scope="module")
-def standing() -> Iterator[StandIn]:
-    stand_in = StandIn()
-    yield stand_in
-    stand_in.close()
-
-
-@pytest.fixture
-def upstream(aws: Account, standing: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", standing.url)
-    standing.calls.clear()
-    standing.arrived.clear()
-    standing.gone.clear()
-    return standing
 
 
 @pytest.fixture

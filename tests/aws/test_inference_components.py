@@ -13,7 +13,7 @@ from genai_stack import names
 from genai_stack.aws.inference_components import InferenceComponents
 from genai_stack.errors import EngineFailed, NotDeployedError, NotFound, Overloaded
 from genai_stack.ports import ModelVersion
-from tests.aws.test_host import hosted
+from tests.aws.hosting import hosted
 
 M, A = names.component("dev", "m"), names.component("dev", "a")
 BASE, ADAPTER = ModelVersion("m", "x"), ModelVersion("a", "y", base="m")
