@@ -3,7 +3,8 @@
 # make bench        what the API costs, and how much of the engine the stack keeps, beside peers
 # make lock         pin the requirements  make clean   remove what these made
 #
-# PYTHON=… picks an interpreter; without it, the first suitable one on PATH is taken.
+# PYTHON=… picks an interpreter; without it, the first suitable one on PATH is taken. AIOBOTOCORE=… is one that has
+# aiobotocore, for `make bench` to measure beside (it wants an older botocore).
 
 .DEFAULT_GOAL := quickstart
 .PHONY: quickstart test lint bench lock clean
@@ -34,6 +35,7 @@ lint: .venv/.test
 bench: .venv/.test
 	.venv/bin/python -m benchmarks.doors
 	.venv/bin/python -m benchmarks.overhead
+	.venv/bin/python -m benchmarks.sagemaker $(AIOBOTOCORE)
 	.venv/bin/python -m benchmarks.throughput
 	.venv/bin/python -m benchmarks.training
 

@@ -6,6 +6,7 @@ GenAIStackError                       500 server_error
 ├── InvalidData                       training data that can't be used
 ├── InvalidModel                      weights or a tokenizer that can't be used, or mustn't be opened
 ├── NotDeployedError                  503 nothing answers in this stage yet
+│   └── ModelWarming                  503 no copy of the model is up at this moment; one is coming
 ├── AlreadyRunning                    the port or the home directory is taken
 ├── StackNotReady                     the local stack did not come up
 ├── JobFailed                         a job ended without success
@@ -13,6 +14,7 @@ GenAIStackError                       500 server_error
 ├── LimitReached                      429 a counter is at its ceiling
 ├── ObjectNotFound                    404 no object under that key
 ├── EngineFailed                      500 the engine died or broke while it answered
+│   └── ModelFailed                   502 a hosted model, or what stands in front of it, did
 └── RequestError                      400 invalid_request_error
     ├── Unauthorized                  401
     ├── Forbidden                     403
@@ -80,6 +82,14 @@ class NotDeployedError(GenAIStackError):
     code = "not_deployed"
 
 
+class ModelWarming(NotDeployedError):
+    """Loading, scaled to zero, being updated, or without a free machine: the same request succeeds later."""
+
+    code = "model_warming"
+    retry_after = 15.0
+    should_retry = True
+
+
 class AlreadyRunning(GenAIStackError):
     pass
 
@@ -114,6 +124,10 @@ class ObjectNotFound(GenAIStackError):
 
 class EngineFailed(GenAIStackError):
     code = "engine_failed"
+
+
+class ModelFailed(EngineFailed):
+    status = 502
 
 
 class RequestError(GenAIStackError):

@@ -81,6 +81,12 @@ def served_parts(sagemaker_model: str) -> tuple[int, str] | None:
     return (int(match[1]), match[2]) if match else None
 
 
+def questions(model: str) -> str:
+    """The prefix, without a slash at its end, under which the requests to a model that answers through S3 lie in the
+    artefact bucket."""
+    return f"questions/{_label(model)}"
+
+
 def model_package_group(stage: str, model: str) -> str:
     """The group in SageMaker's model registry that holds a model's versions."""
     return _label(ROOT, stage, model)

@@ -8,7 +8,7 @@ threads); `ModelHost`, which carries every request, is asynchronous.
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
@@ -209,14 +209,33 @@ class ReplyStream(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
 
+class DirectAccess(msgspec.Struct, frozen=True):
+    """`base_url` goes to an OpenAI client as it is. `key` gives the key to send now: it is short-lived, and `key` may
+    block to make a new one. `routes` are the API paths that lead anywhere there."""
+
+    base_url: str
+    key: Callable[[], str]
+    routes: tuple[str, ...]
+
+
 class ModelHost(Protocol):
-    """Bodies are OpenAI JSON; `route` is the API path ("/v1/chat/completions", "/v1/embeddings", "/v1/tokenize" …)."""
+    """Bodies are OpenAI JSON; `route` is the API path ("/v1/chat/completions", "/v1/embeddings", "/v1/tokenize" …).
 
-    async def invoke(self, model: str, route: str, body: bytes) -> Reply:
-        """Raises NotFound (model_not_found), Overloaded, EngineFailed when no server answers."""
+    A request whose model has no copy up waits `wait` seconds for one, then raises ModelWarming; None is the host's
+    own patience. A model takes a request once: nothing that may have been generated is generated again."""
 
-    def stream(self, model: str, route: str, body: bytes) -> AbstractAsyncContextManager[ReplyStream]:
-        """Leaving the context early cancels the generation."""
+    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply:
+        """Raises NotFound (model_not_found), Overloaded, ModelWarming, EngineFailed when no server answers."""
+
+    def stream(
+        self, model: str, route: str, body: bytes, *, wait: float | None = None
+    ) -> AbstractAsyncContextManager[ReplyStream]:
+        """Leaving the context early cancels the generation. A stream that breaks off raises EngineFailed, and so do
+        server-sent events that end without having said how (`[DONE]` or an error event)."""
+
+    async def direct(self, model: str) -> DirectAccess:
+        """Where an OpenAI client reaches `model` with nothing of this stack in between. Raises NotFound, and
+        RequestError where there is no such way."""
 
     async def deploy(self, model: str) -> None:
         """Makes a registered model answer now; it would come up on its first request anyway."""

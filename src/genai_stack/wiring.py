@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from .config import StackConfig
+from .hosted import HostedModel
 from .ports import ModelHost, ModelRegistry, ModelVersion, ObjectStore, Services
 
 
@@ -39,9 +42,7 @@ def local_services(home: Path, config: StackConfig | None = None) -> Services:
 
 def aws_services(stage: str) -> Services:
     """What `stage` of this stack has in the account at hand, found by what its training stack published. Raises
-    NotDeployedError, which names the stack to deploy. None of its models is hosted: `models` refuses them."""
-    import msgspec
-
+    NotDeployedError, which names the stack to deploy. Where its hosting stack isn't deployed, `models` refuses them."""
     from .aws import published
     from .aws.jobs import BatchJobs, Fleet
     from .aws.objects import S3Objects
@@ -49,7 +50,6 @@ def aws_services(stage: str) -> Services:
     from .aws.records import DynamoRecords
     from .aws.stage_jobs import StageJobs
     from .aws.training_jobs import TrainingJobs
-    from .aws.unhosted import UnhostedModels
     from .managed import ManagedTraining
     from .registry import DEFAULTS, RecordedModels
 
@@ -80,8 +80,23 @@ def aws_services(stage: str) -> Services:
         records=records,
         jobs=StageJobs(records, batch, sagemaker),
         registry=registry,
-        models=UnhostedModels(stage),
+        models=_stage_models(stage, registry, hosted, fleet.bucket),
     )
+
+
+def _stage_models(
+    stage: str, registry: ModelRegistry, hosted: Mapping[str, HostedModel], bucket: str
+) -> ModelHost:
+    from .aws.host import SageMakerHost
+    from .aws.inference_components import InferenceComponents
+    from .aws.lasting import Lasting
+    from .aws.objects import S3Objects
+    from .aws.unhosted import UnhostedModels
+
+    if not hosted:
+        return UnhostedModels(stage)
+    lasting = Lasting(bucket, S3Objects)
+    return SageMakerHost(stage, registry, hosted, InferenceComponents(stage, hosted), lasting=lasting)
 
 
 def job_models(home: Path, versions: Sequence[ModelVersion], limits: Mapping[str, object]) -> ModelHost:

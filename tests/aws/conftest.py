@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from genai_stack import names
+from genai_stack.aws.host import SageMakerHost
 from genai_stack.aws.jobs import Fleet
 from genai_stack.managed import ManagedTraining
 from tests.aws.account import Account, account
+from tests.aws.hosting import Bucket, made
+from tests.aws.runtime_stand_in import StandIn
 from tests.contracts.adapters import made_bucket, made_table
 
 MANAGED = ManagedTraining(
@@ -96,3 +100,32 @@ def stage(aws: Account, fleet: Fleet, tmp_path: Path) -> str:
     for what, value in published.items():
         ssm.put_parameter(Name=names.parameter(name, "training", what), Value=value, Type="String")
     return name
+
+
+@pytest.fixture(scope="module")
+def standing() -> Iterator[StandIn]:
+    stand_in = StandIn()
+    yield stand_in
+    stand_in.close()
+
+
+@pytest.fixture
+def upstream(aws: Account, standing: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", standing.url)
+    standing.calls.clear()
+    standing.arrived.clear()
+    standing.gone.clear()
+    standing.script = None
+    return standing
+
+
+@pytest.fixture
+def bucket() -> Bucket:
+    return Bucket()
+
+
+@pytest.fixture
+async def host(upstream: StandIn, bucket: Bucket) -> AsyncIterator[SageMakerHost]:
+    host = made(bucket)
+    yield host
+    await host.close()

@@ -25,7 +25,7 @@ class Host:
         self.answer, self.asked, self.deployed = answer, list[str](), 0
         self.in_flight = self.most = 0
 
-    async def invoke(self, model: str, route: str, body: bytes) -> Reply:
+    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply:
         id = body.decode()
         before = self.asked.count(id)
         self.asked.append(id)

@@ -97,12 +97,14 @@ class TableHost:
         self.left = 0
         self.closed = 0
 
-    async def invoke(self, model: str, route: str, body: bytes) -> Reply:
+    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply:
         self.asked.append((model, route, msgspec.json.decode(body)))
         return self.reply
 
     @asynccontextmanager
-    async def stream(self, model: str, route: str, body: bytes) -> AsyncIterator[Chunks]:
+    async def stream(
+        self, model: str, route: str, body: bytes, *, wait: float | None = None
+    ) -> AsyncIterator[Chunks]:
         self.asked.append((model, route, msgspec.json.decode(body)))
         try:
             yield Chunks(self.status, self.parts)

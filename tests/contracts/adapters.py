@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,13 @@ from genai_stack.ports import JobQueue, ObjectStore, RecordStore
 from genai_stack.registry import RecordedModels
 
 if TYPE_CHECKING:
+    from genai_stack.aws.host import SageMakerHost
     from genai_stack.aws.jobs import BatchJobs
     from genai_stack.aws.objects import S3Objects
     from genai_stack.aws.records import DynamoRecords
     from genai_stack.local.host import LoopbackHost
+    from genai_stack.ports import ModelHost
+    from tests.aws.runtime_stand_in import StandIn
 
 HERE = Path(__file__).parent
 PROGRAMS = {"tiny": "tiny_job"}
@@ -48,6 +52,36 @@ def _host(root: Path) -> LoopbackHost:
     from genai_stack.local.host import LoopbackHost  # here, since the other suites' children need no aiohttp
 
     return LoopbackHost(Home(root), _registry(root), program="fake_hosting")
+
+
+def _sagemaker(root: Path) -> SageMakerHost:
+    """Through a loopback sagemaker-runtime, behind which is what the local host stands on."""
+    from genai_stack import names
+    from genai_stack.aws.host import SageMakerHost
+    from genai_stack.hosted import HostedModel
+    from genai_stack.local.host import LoopbackHost
+    from tests.aws.runtime_stand_in import StandIn
+
+    registry, seen = _aws_registry(root), set[str]()
+
+    def model_of(component: str) -> str | None:
+        seen.update(version.name for version in registry.list())
+        return next((name for name in seen if names.component("dev", name) == component), None)
+
+    stand_in = StandIn(LoopbackHost(Home(root), registry, program="fake_hosting"), model_of)
+    STAND_INS.append(stand_in)
+    os.environ["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"] = stand_in.url
+    hosted = {
+        name: HostedModel(
+            name, "chat", "builtin", names.endpoint("dev", name), "role", "image", {}, 1, 1024, 0, 1, 1, 8, 60
+        )
+        for name in ("builtin", "all-minilm-l6-v2", "slow")
+    }
+    return SageMakerHost("dev", registry, hosted, stand_in, pauses=(0.05,))
+
+
+STAND_INS: list[StandIn] = []
+"""Those that are open; the test that opened one closes it (conftest.py)."""
 
 
 def _dynamo(root: Path) -> DynamoRecords:
@@ -83,7 +117,7 @@ RECORDS: Mapping[str, Callable[[Path], RecordStore]] = {"local": _records, "aws"
 OBJECTS: Mapping[str, Callable[[Path], ObjectStore]] = {"local": _objects, "aws": _s3}
 JOBS: Mapping[str, Callable[[Path], JobQueue]] = {"local": _jobs, "aws": _batch}
 REGISTRIES: Mapping[str, Callable[[Path], RecordedModels]] = {"local": _registry, "aws": _aws_registry}
-HOSTS: Mapping[str, Callable[[Path], LoopbackHost]] = {"local": _host}
+HOSTS: Mapping[str, Callable[[Path], ModelHost]] = {"local": _host, "aws": _sagemaker}
 
 
 def takes_key(adapter: str, key: str) -> bool:

@@ -94,7 +94,9 @@ async def stream(body: Any, reader: StreamReader, writer: StreamWriter) -> None:
             raise ConnectionError
     gone.cancel()
     await asyncio.wait([gone])
-    writer.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+    if not body.get("unfinished"):
+        writer.write(b"e\r\ndata: [DONE]\n\n\r\n")
+    writer.write(b"0\r\n\r\n")
 
 
 async def converse(reader: StreamReader, writer: StreamWriter) -> None:

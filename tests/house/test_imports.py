@@ -65,7 +65,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "hosting": (LEAVES, {"msgspec", "aiohttp", *SERVING, *ENGINE}),
     "training": (LEAVES | {"wiring", "hosting.publish"}, {"msgspec", *TRAINERS}),
     "bulk": (LEAVES | {"wiring", "client.endpoint", "client.child"}, {"msgspec", "lm_eval", "torch"}),
-    "aws": (LEAVES, {"msgspec", "boto3", "botocore", "sagemaker"}),
+    "aws": (LEAVES, {"msgspec", "aiohttp", "yarl", "boto3", "botocore", "sagemaker"}),
     "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl"}),
     "wiring": (LEAVES | {"aws", "local"}, {"msgspec"}),
     "client": (

@@ -169,7 +169,7 @@ async def test_a_loading_model_keeps_requests_waiting_up_to_a_limit(make: Make, 
     impatient = make(patience=0.1)
     with pytest.raises(NotDeployedError) as caught:
         await impatient.invoke("slow", CHAT, ask("slow"))
-    assert (caught.value.status, caught.value.code) == (503, "model_loading")
+    assert (caught.value.status, caught.value.code) == (503, "model_warming")
     await impatient.deploy("slow-too")
     assert await impatient.live() == ["slow-too"]
     assert caught.value.retry_after

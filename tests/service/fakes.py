@@ -185,11 +185,13 @@ class FakeHost:
         self.delay = 0.0
         self.script: Iterable[Any] = sse(*chat_events())
         self.seen: list[tuple[str, str, bytes]] = []
+        self.waited: list[float | None] = []
         self.undeployed: list[str] = []
         self.left = threading.Event()
 
-    async def invoke(self, model: str, route: str, body: bytes) -> Reply:
+    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply:
         self.seen.append((model, route, body))
+        self.waited.append(wait)
         try:
             await asyncio.sleep(self.delay)
         except asyncio.CancelledError:
@@ -201,8 +203,11 @@ class FakeHost:
         return Reply(self.status, "application/json", answer)
 
     @asynccontextmanager
-    async def stream(self, model: str, route: str, body: bytes) -> AsyncIterator[ReplyStream]:
+    async def stream(
+        self, model: str, route: str, body: bytes, *, wait: float | None = None
+    ) -> AsyncIterator[ReplyStream]:
         self.seen.append((model, route, body))
+        self.waited.append(wait)
         try:
             await asyncio.sleep(self.delay)
             if self.failure is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from genai_stack.errors import Overloaded
+from genai_stack.errors import ModelWarming, Overloaded
 from genai_stack.service import keys as keys_module
 from tests.service.conftest import GOOD, LIMIT, MASTER, Api, assert_problem
 from tests.service.fakes import CHAT, EMBED, HANG, TUNED
@@ -408,3 +408,31 @@ def leave(api: Api, body: dict[str, Any]) -> None:
     with socket.create_connection(("127.0.0.1", api.port), timeout=0.1) as connection:
         connection.sendall(head.encode() + data)
         connection.recv(10)
+
+
+def test_a_request_says_how_long_it_waits_for_its_model(api: Api) -> None:
+    for route, body in GOOD.items():
+        for value, wait in (("120", 120.0), ("0", 0.0), (None, None)):
+            headers = {} if value is None else {"x-genai-wait": value}
+            assert api.post(route, body, headers).status == 200
+            assert api.host.waited[-1] == wait
+    for value in ("", "soon", "-1", "1.5", "901", "99999999999999999999"):
+        told = assert_problem(api.post(ROUTE, GOOD[ROUTE], {"x-genai-wait": value}), 400)
+        assert told["code"] == "invalid_wait"
+        assert "such as 120" in told["message"]
+
+
+def test_a_waiting_stream_is_kept_alive(api: Api) -> None:
+    api.host.delay = 0.7
+    answer = api.post(ROUTE, {**GOOD[ROUTE], "stream": True}, {"x-genai-wait": "30"})
+    assert answer.status == 200
+    assert answer.body.startswith(b": keep-alive\n\n")
+    assert answer.body.endswith(b"data: [DONE]\n\n")
+
+
+def test_a_model_that_warms_up_says_when_to_come_again(api: Api) -> None:
+    api.host.failure = ModelWarming("no copy is up yet; try again")
+    answer = api.post(ROUTE, GOOD[ROUTE])
+    assert assert_problem(answer, 503)["code"] == "model_warming"
+    assert answer.headers["retry-after"] == "15"
+    assert answer.headers["x-should-retry"] == "true"

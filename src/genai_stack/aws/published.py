@@ -41,7 +41,9 @@ def read_all(stage: str, layer: names.Layer) -> Published:
     found = Published(stage, layer)
 
     def pages(ssm: Any) -> list[Any]:
-        return list(ssm.get_paginator("get_parameters_by_path").paginate(Path=path, WithDecryption=True))
+        return list(
+            ssm.get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=True, WithDecryption=True)
+        )
 
     for page in _asked(stage, layer, path, pages):
         for parameter in page["Parameters"]:

@@ -48,6 +48,12 @@ def client(service: str, *, region: str | None = None, attempts: int = ATTEMPTS)
         raise unreachable(f"can't reach {service}", error) from error
 
 
+def credentials() -> Any:
+    """botocore's credentials for the process, or None. They renew themselves when they are read, and block then."""
+    with _MAKING:
+        return _session().get_credentials()
+
+
 @cache
 def shared() -> Any:
     """One for the process: what a session has read of botocore's models and the credentials serves every client."""

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from genai_stack import names
 from genai_stack.errors import NotDeployedError
-from genai_stack.ports import Reply, ReplyStream
+from genai_stack.ports import DirectAccess, Reply, ReplyStream
 
 
 class UnhostedModels:
@@ -16,10 +16,15 @@ class UnhostedModels:
     def __init__(self, stage: str) -> None:
         self._stage = stage
 
-    async def invoke(self, model: str, route: str, body: bytes) -> Reply:
+    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply:
         self._refuse(model)
 
-    def stream(self, model: str, route: str, body: bytes) -> AbstractAsyncContextManager[ReplyStream]:
+    def stream(
+        self, model: str, route: str, body: bytes, *, wait: float | None = None
+    ) -> AbstractAsyncContextManager[ReplyStream]:
+        self._refuse(model)
+
+    async def direct(self, model: str) -> DirectAccess:
         self._refuse(model)
 
     async def deploy(self, model: str) -> None:

@@ -7,7 +7,7 @@ import builtins
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +22,9 @@ from .importing import Told, bring
 from .loop import LoopThread
 from .places import Place
 from .training import Training
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI, OpenAI
 
 CHAT = "/v1/chat/completions"
 
@@ -137,6 +140,19 @@ class AsyncHosting:
         await self._services.models.deploy(name)
         return back
 
+    async def openai(self, model: str) -> AsyncOpenAI:
+        """A real `openai.AsyncOpenAI` straight on the model's SageMaker endpoint, where chat is all there is; requests
+        name the model as ever. Its key renews itself. Close it when done. Raises NotFound, and RequestError where
+        there is no such way (a stack on this machine, a model that doesn't chat)."""
+        from openai import AsyncOpenAI
+
+        access = await self._services.models.direct(model)
+
+        async def key() -> str:
+            return await asyncio.to_thread(access.key)
+
+        return AsyncOpenAI(base_url=access.base_url, api_key=key)
+
     async def list(self) -> builtins.list[ServedModel]:
         """Every model that can be asked: configured ones first, then the oldest."""
         versions = await asyncio.to_thread(self._services.registry.list)
@@ -227,6 +243,13 @@ class Hosting:
     def rollback(self, name: str) -> ModelVersion:
         """Makes the version live again that was so before; see AsyncHosting.rollback."""
         return self._loop.run(self._over.rollback(name))
+
+    def openai(self, model: str) -> OpenAI:
+        """A real `openai.OpenAI` straight on the model's SageMaker endpoint; see AsyncHosting.openai."""
+        from openai import OpenAI
+
+        access = self._loop.run(self._services.models.direct(model))
+        return OpenAI(base_url=access.base_url, api_key=access.key)
 
     def list(self) -> builtins.list[ServedModel]:
         """Every model that can be asked: configured ones first, then the oldest."""

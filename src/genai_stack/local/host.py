@@ -15,8 +15,9 @@ import msgspec
 from yarl import URL
 
 from genai_stack import sources
-from genai_stack.errors import EngineFailed, GenAIStackError, NotFound
-from genai_stack.ports import ModelRegistry, ModelVersion, Reply, ReplyStream
+from genai_stack.errors import EngineFailed, GenAIStackError, NotFound, RequestError
+from genai_stack.ports import DirectAccess, ModelRegistry, ModelVersion, Reply, ReplyStream
+from genai_stack.protocol import endings
 from genai_stack.registry import base_of, pick, split
 
 from .home import Home
@@ -51,15 +52,24 @@ class LoopbackHost:
         self._tasks: dict[tuple[str, ModelServer], asyncio.Task[None]] = {}
         self._session: aiohttp.ClientSession | None = None
 
-    async def invoke(self, model: str, route: str, body: bytes) -> Reply:
-        async with self._answer(model, route, body) as answer:
+    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply:
+        async with self._answer(model, route, body, wait) as answer:
             chunks = [chunk async for chunk in answer]
             return Reply(answer.status, answer.content_type, b"".join(chunks))
 
     @asynccontextmanager
-    async def stream(self, model: str, route: str, body: bytes) -> AsyncIterator[ReplyStream]:
-        async with self._answer(model, route, body) as answer:
+    async def stream(
+        self, model: str, route: str, body: bytes, *, wait: float | None = None
+    ) -> AsyncIterator[ReplyStream]:
+        async with self._answer(model, route, body, wait) as answer:
             yield answer
+
+    async def direct(self, model: str) -> DirectAccess:
+        self._find(model)
+        raise RequestError(
+            "a model server on this machine has no API of its own; go through the stack's: stack.service",
+            code="no_direct_access",
+        )
 
     async def deploy(self, model: str) -> None:
         """Waits as long as it takes; cancelled, the model goes on coming up. Of NAME@VERSION it is that version, live
@@ -203,23 +213,26 @@ class LoopbackHost:
         return self._servers[key]
 
     @asynccontextmanager
-    async def _answer(self, model: str, route: str, body: bytes) -> AsyncIterator[_Answer]:
+    async def _answer(self, model: str, route: str, body: bytes, wait: float | None) -> AsyncIterator[_Answer]:
         version, server = self._find(model)
+        patience = self._patience if wait is None else wait
         with server.in_use():
-            answer = await self._send(version, server, route, body)
+            answer = await self._send(version, server, route, body, patience)
             try:
                 yield answer
             finally:
                 answer.close()
 
-    async def _send(self, version: ModelVersion, server: ModelServer, route: str, body: bytes) -> _Answer:
+    async def _send(
+        self, version: ModelVersion, server: ModelServer, route: str, body: bytes, patience: float
+    ) -> _Answer:
         """The request reaches a server once. It goes again only when nobody took it: the port refused, or the server
         had dropped the adapter."""
         headers = {ATTRIBUTES: f"route={route}"}
         session = self._client()
         refused = dropped = False
         while True:
-            url = await server.url(session, self._patience)
+            url = await server.url(session, patience)
             try:
                 await self._attach(version, server, url)
                 response = await session.post(url / "invocations", data=body, headers=headers)
@@ -286,6 +299,8 @@ class _Answer:
             yield self._body
             return
         read = self._response.content.readany
+        says_its_end = self.status == 200 and self.content_type.startswith("text/event-stream")
+        last = b""
         while True:
             try:
                 chunk = await read()
@@ -294,8 +309,12 @@ class _Answer:
                 message = "the model server broke off in the middle of its answer; try again"
                 raise EngineFailed(message) from error
             if not chunk:
-                return
+                break
+            if says_its_end:
+                last = endings.tail(last, chunk)
             yield chunk
+        if says_its_end and not endings.ended(last):
+            raise EngineFailed("the model stopped before its answer was complete; try again")
 
     def close(self) -> None:
         self._response.close()

@@ -23,7 +23,7 @@ import msgspec
 from yarl import URL
 
 from genai_stack import settings
-from genai_stack.errors import EngineFailed, GenAIStackError, NotDeployedError
+from genai_stack.errors import EngineFailed, GenAIStackError, ModelWarming
 from genai_stack.ports import ModelVersion
 
 from .files import write_whole
@@ -89,7 +89,7 @@ class ModelServer:
     async def url(self, session: aiohttp.ClientSession, patience: float | None = None) -> URL:
         """Where the server answers; starts or joins it when needed. Any number of callers share one start.
 
-        Raises EngineFailed when it doesn't come up, NotDeployedError (503) when it takes longer than `patience`
+        Raises EngineFailed when it doesn't come up, ModelWarming (503) when it takes longer than `patience`
         seconds; it goes on coming up then.
         """
         if self._url is not None:
@@ -269,8 +269,8 @@ def _refusal(line: bytes) -> str | None:
         return None
 
 
-def _loading(name: str) -> NotDeployedError:
-    error = NotDeployedError(f"{name!r} is still loading; try again in a moment", code="model_loading")
+def _loading(name: str) -> ModelWarming:
+    error = ModelWarming(f"{name!r} is still loading; try again in a moment")
     error.retry_after = 5.0
     return error
 

@@ -37,14 +37,15 @@ def forward(
 
     async def handle(exchange: Exchange) -> None:
         body = await intake.body(exchange, max_body_bytes)
+        wait = intake.patience(exchange)
         request = decode(kind, body)
         version = await catalogue.find_for(request.model, task)
         exchange.model = version.name
         if getattr(request, "stream", None):
-            await relay(exchange, models.stream(version.name, route, body), keep_alive=keep_alive)
+            await relay(exchange, models.stream(version.name, route, body, wait=wait), keep_alive=keep_alive)
             return
         with UntilGone(exchange):
-            reply = await models.invoke(version.name, route, body)
+            reply = await models.invoke(version.name, route, body, wait=wait)
         if reply.status != 200:
             raise refusal(reply.status, reply.body)
         exchange.prompt_tokens, exchange.completion_tokens = counts(reply.body)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from ..errors import RequestError, TooLarge, Unauthorized
 from .exchange import ClientGone, Exchange
 
+WAIT_MOST_SECONDS = 900
+"""As long as API Gateway lets an answer take that is streamed."""
+
 
 def bearer(exchange: Exchange) -> bytes:
     """The key of `Authorization: Bearer …`. Raises Unauthorized unless there is exactly one such header."""
@@ -18,6 +21,20 @@ def bearer(exchange: Exchange) -> bytes:
     if scheme.lower() != b"bearer" or not key:
         raise Unauthorized("The Authorization header isn't a bearer key; send 'Authorization: Bearer <key>'.")
     return key
+
+
+def patience(exchange: Exchange) -> float | None:
+    """The seconds of `x-genai-wait`, for which a request waits until its model is up; None where it isn't sent.
+    Raises RequestError."""
+    value = exchange.header(b"x-genai-wait")
+    if value is None:
+        return None
+    if len(value) > 4 or not value.isdigit() or int(value) > WAIT_MOST_SECONDS:
+        raise RequestError(
+            f"x-genai-wait is no number of seconds up to {WAIT_MOST_SECONDS}; send one, such as 120, or leave it out.",
+            code="invalid_wait",
+        )
+    return float(value)
 
 
 async def body(exchange: Exchange, limit: int) -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 
 from ..protocol import replies, requests
 from .exchange import Exchange
+from .intake import WAIT_MOST_SECONDS
 
 _POSTS: dict[str, tuple[str, type[Any], type[Any], type[Any] | None]] = {
     "/v1/chat/completions": (
@@ -26,6 +27,12 @@ _POSTS: dict[str, tuple[str, type[Any], type[Any], type[Any] | None]] = {
     "/v1/embeddings": ("Embed texts", requests.EmbeddingRequest, replies.EmbeddingList, None),
     "/v1/tokenize": ("Turn text into token ids", requests.TokenizeRequest, replies.Tokenized, None),
     "/v1/detokenize": ("Turn token ids into text", requests.DetokenizeRequest, replies.Detokenized, None),
+}
+_WAIT = {
+    "name": "x-genai-wait",
+    "in": "header",
+    "description": "Seconds to wait for a copy of the model where none is up",
+    "schema": {"type": "integer", "minimum": 0, "maximum": WAIT_MOST_SECONDS},
 }
 _MODEL = {
     "name": "model",
@@ -84,6 +91,7 @@ def _post(route: str) -> dict[str, Any]:
     return {
         "operationId": route.removeprefix("/v1/").replace("/", "_"),
         "summary": summary,
+        "parameters": [_WAIT],
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(request)}}},
         "responses": {"200": {"description": "The answer", "content": content}, "default": _failure()},
     }

@@ -1,0 +1,170 @@
+"""The control plane as a host asks it, against botocore's service model of SageMaker (moto has no components)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from genai_stack import names
+from genai_stack.aws.inference_components import InferenceComponents
+from genai_stack.errors import EngineFailed, NotDeployedError, NotFound, Overloaded
+from genai_stack.ports import ModelVersion
+from tests.aws.hosting import hosted
+
+M, A = names.component("dev", "m"), names.component("dev", "a")
+BASE, ADAPTER = ModelVersion("m", "x"), ModelVersion("a", "y", base="m")
+ARN = "arn:aws:sagemaker:eu-central-1:123456789012:"
+
+
+@pytest.fixture
+def stub() -> Iterator[Stubber]:
+    session = boto3.session.Session("a", "b", region_name="eu-central-1")
+    with Stubber(session.client("sagemaker")) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def components(stub: Stubber) -> InferenceComponents:
+    return InferenceComponents("dev", {"m": hosted("m")}, sagemaker=stub.client)
+
+
+def described(
+    stub: Stubber, component: str, *, status: str = "InService", copies: int | None = 1, base: str | None = None
+) -> None:
+    told: dict[str, Any] = {
+        "InferenceComponentName": component,
+        "InferenceComponentArn": f"{ARN}inference-component/{component}",
+        "EndpointName": "e",
+        "EndpointArn": f"{ARN}endpoint/e",
+        "CreationTime": 0,
+        "LastModifiedTime": 0,
+        "InferenceComponentStatus": status,
+        "FailureReason": "no machine of that kind",
+        "Specification": {"BaseInferenceComponentName": base} if base else {"ModelName": "n"},
+    }
+    if copies is not None:
+        told["RuntimeConfig"] = {"DesiredCopyCount": copies, "CurrentCopyCount": copies}
+    stub.add_response("describe_inference_component", told, {"InferenceComponentName": component})
+
+
+def absent(stub: Stubber, component: str) -> None:
+    stub.add_client_error(
+        "describe_inference_component",
+        "ValidationException",
+        f'Could not find inference component "{component}".',
+        expected_params={"InferenceComponentName": component},
+    )
+
+
+def listed(stub: Stubber, *found: str) -> None:
+    rows = [
+        {
+            "CreationTime": 0,
+            "InferenceComponentArn": f"{ARN}inference-component/{name}",
+            "InferenceComponentName": name,
+            "EndpointArn": f"{ARN}endpoint/e",
+            "EndpointName": "e",
+            "VariantName": "AllTraffic",
+            "LastModifiedTime": 0,
+        }
+        for name in found
+    ]
+    asked = {"EndpointNameEquals": names.endpoint("dev", "m"), "StatusEquals": "InService"}
+    stub.add_response("list_inference_components", {"InferenceComponents": rows}, asked)
+
+
+def copies_set(stub: Stubber, count: int) -> None:
+    stub.add_response(
+        "update_inference_component_runtime_config",
+        {"InferenceComponentArn": f"{ARN}inference-component/{M}"},
+        {"InferenceComponentName": M, "DesiredRuntimeConfig": {"CopyCount": count}},
+    )
+
+
+def test_what_is_up_has_a_copy(components: InferenceComponents, stub: Stubber) -> None:
+    listed(stub, M, A)
+    described(stub, M)
+    assert components.up() == {M, A}
+    listed(stub, M, A)
+    described(stub, M, copies=0)
+    assert components.up() == frozenset()
+    listed(stub)
+    assert components.up() == frozenset()
+
+
+@pytest.mark.parametrize("status", ["InService", "OutOfService", None])
+def test_a_model_that_answers_through_s3_is_up_with_its_endpoint(stub: Stubber, status: str | None) -> None:
+    film = hosted("film", asynchronous=True)
+    asked = {"EndpointName": film.endpoint}
+    if status is None:
+        stub.add_client_error(
+            "describe_endpoint", "ValidationException", "Could not find endpoint", expected_params=asked
+        )
+    else:
+        told = {
+            "EndpointName": film.endpoint,
+            "EndpointArn": f"{ARN}endpoint/e",
+            "EndpointStatus": status,
+            "CreationTime": 0,
+            "LastModifiedTime": 0,
+        }
+        stub.add_response("describe_endpoint", told, asked)
+    components = InferenceComponents("dev", {"film": film}, sagemaker=stub.client)
+    assert components.up() == ({names.component("dev", "film")} if status == "InService" else frozenset())
+    components.start(ModelVersion("film", "z", "video"), film)  # its machines come with the work
+
+
+def test_starting_asks_for_what_is_missing(stub: Stubber) -> None:
+    made: list[str] = []
+    make: Callable[..., None] = lambda version, _: made.append(version.name)  # noqa: E731
+    components = InferenceComponents("dev", {"m": hosted("m")}, make=make, sagemaker=stub.client)
+    described(stub, M)
+    components.start(BASE, hosted("m"))
+    described(stub, M, copies=0)
+    copies_set(stub, 1)
+    components.start(BASE, hosted("m"))
+    described(stub, M, status="Creating")
+    components.start(ADAPTER, hosted("m"))
+    assert made == []
+    described(stub, M)
+    absent(stub, A)
+    components.start(ADAPTER, hosted("m"))
+    absent(stub, M)
+    components.start(BASE, hosted("m"))
+    assert made == ["a", "m"]
+    described(stub, M)
+    described(stub, A, status="Failed", copies=None, base=M)
+    with pytest.raises(EngineFailed, match="no machine of that kind"):
+        components.start(ADAPTER, hosted("m"))
+
+
+def test_without_a_maker_the_next_step_is_named(components: InferenceComponents, stub: Stubber) -> None:
+    absent(stub, M)
+    with pytest.raises(NotDeployedError, match="promote it, or deploy the hosting stack"):
+        components.start(BASE, hosted("m"))
+
+
+def test_stopping(components: InferenceComponents, stub: Stubber) -> None:
+    described(stub, M)
+    copies_set(stub, 0)
+    components.stop(M)
+    described(stub, A, copies=None, base=M)
+    stub.add_response("delete_inference_component", {}, {"InferenceComponentName": A})
+    components.stop(A)
+    absent(stub, A)
+    with pytest.raises(NotFound):
+        components.stop(A)
+    described(stub, A, status="Deleting", copies=None, base=M)
+    with pytest.raises(NotFound):
+        components.stop(A)
+
+
+def test_a_busy_control_plane(components: InferenceComponents, stub: Stubber) -> None:
+    stub.add_client_error("list_inference_components", "ThrottlingException", "Rate exceeded")
+    with pytest.raises(Overloaded):
+        components.up()
