@@ -40,8 +40,8 @@ class TrainingStack(cdk.Stack):
         bundle_program(staging / "program")
         program = assets.Asset(self, "Program", path=str(staging / "program"))
         image = training_image(self, config.image)
-        storage = Storage(self, "Storage", config, stage)
-        network = Network(self, "Network", config.network, logs=storage.logs)
+        self.storage = storage = Storage(self, "Storage", config, stage)
+        self.network = network = Network(self, "Network", config.network, logs=storage.logs)
         roles = JobRoles(self, "Roles", storage, image, program, stage)
         spot = spot_fleet(self, "Spot", stage, config, network, roles)
         many = multi_node_fleet(self, "MultiNode", stage, config, network, roles)
@@ -54,6 +54,7 @@ class TrainingStack(cdk.Stack):
             self, "Events", queues=queues, stage=stage, config=config, storage=storage, staging=staging
         )
         alarms = Alarms(self, "Alarms", config=config, storage=storage)
+        self.alarms = alarms.topic
         alarms.job_failed(stage, events.log)
         alarms.blocked(queues)
         functions = {"EventUnhandled": events.function}

@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from .hosted import Task
+
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINAL_STATES: frozenset[JobState] = frozenset(("succeeded", "failed", "cancelled"))
 
@@ -139,7 +141,7 @@ class ModelVersion(msgspec.Struct, frozen=True):
 
     name: str
     source: str
-    task: Literal["chat", "embedding"] = "chat"
+    task: Task = "chat"
     base: str | None = None
     job: str | None = None
     created: float = 0.0
