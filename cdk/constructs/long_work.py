@@ -44,6 +44,11 @@ class LongWork(Construct):
         super().__init__(scope, id)
         self.told = sns.Topic(self, "Told", master_key=storage.key, enforce_ssl=True)
         bucket, prefix = storage.artefacts, names.answers(model.name)
+        asked = f"{names.questions(model.name)}/*"
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["s3:GetObject"], resources=[bucket.arn_for_objects(asked)])
+        )
+        acknowledge_objects(role, bucket, asked, "requests to the model, each named as it comes")
         role.add_to_policy(
             iam.PolicyStatement(actions=["s3:PutObject"], resources=[bucket.arn_for_objects(f"{prefix}/*")])
         )

@@ -57,6 +57,12 @@ def component(stage: str, model: str) -> str:
     return _label(stage, model)
 
 
+def questions(model: str) -> str:
+    """The prefix, without a slash at its end, under which the requests to a model that answers through S3 lie in the
+    artefact bucket."""
+    return f"questions/{_label(model)}"
+
+
 VARIANT = "AllTraffic"
 """The one production variant of every endpoint; its components are placed on it."""
 

@@ -6,16 +6,16 @@ import asyncio
 import builtins
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from ..errors import EngineFailed, GenAIStackError, NotFound, Overloaded, RequestError
+from ..hosted import Task
 from ..ports import ModelVersion, Services
 from .loop import LoopThread
 
 CHAT = "/v1/chat/completions"
-Task = Literal["chat", "embedding"]
 
 
 class HostedModel(msgspec.Struct, frozen=True):

@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ..hosted import Task
+
 
 class Problem(Struct, frozen=True):
     """What went wrong and the next step; `param` names the field to blame."""
@@ -177,7 +179,7 @@ class ModelCard(Struct, frozen=True):
 
     id: str
     created: int
-    task: Literal["chat", "embedding"]
+    task: Task
     parent: str | None = None
     object: Literal["model"] = "model"
     owned_by: str = "genai-stack"
