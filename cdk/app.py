@@ -39,13 +39,17 @@ def build(app: cdk.App, config: StackConfig, stage: str, staging: Path, *, check
         HostingStack(app, stage, config, training, staging)
 
 
+def configuration(path: str | None) -> StackConfig:
+    """The `stack.toml` at `path`, else the one that is here. The CLI says which region its credentials are for
+    (`CDK_DEFAULT_REGION`); without any, what a region lacks shows when it is deployed."""
+    return load_config(Path(path) if path else find_config(), region=os.environ.get("CDK_DEFAULT_REGION"))
+
+
 def main() -> None:
     """Synthesises what the context asks for."""
     app = new_app()
     path = app.node.try_get_context("config")
-    # The CLI says which region its credentials are for; without any, what a region lacks shows when it is deployed.
-    region = os.environ.get("CDK_DEFAULT_REGION")
-    config = load_config(Path(path) if path else find_config(), region=region)
+    config = configuration(path)
     with tempfile.TemporaryDirectory() as staging:
         build(app, config, app.node.try_get_context("stage") or "dev", Path(staging))
         app.synth()

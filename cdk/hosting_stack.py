@@ -56,7 +56,7 @@ class HostingStack(cdk.Stack):
         ]
         placed = [endpoint for endpoint in endpoints if not choices.asynchronous(endpoint.model)]
         if placed:
-            Components(
+            placing = Components(
                 self,
                 "Placing",
                 endpoints=placed,
@@ -65,4 +65,5 @@ class HostingStack(cdk.Stack):
                 storage=training.storage,
                 staging=staging,
             )
+            alarms.unhandled(placing.function)
         hosting_dashboard(self, "Dashboard", stage, list(models))

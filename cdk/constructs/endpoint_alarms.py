@@ -11,6 +11,8 @@ from constructs import Construct
 from genai_stack import choices, names
 from genai_stack.catalogue import ModelConfig
 
+from .function import EventFunction
+
 ERROR_PERCENT = 5
 """Of requests that fail by the server's fault."""
 WAITING_MINUTES = 30
@@ -60,6 +62,17 @@ class EndpointAlarms(Construct):
             datapoints=WAITING_PERIODS,
         )
         return [rollback]
+
+    def unhandled(self, function: EventFunction) -> None:
+        """Alarms when a request for components waits in the function's dead-letter queue."""
+        self._alarm(
+            "Unhandled",
+            "A request for components could not be handled; it waits in the dead-letter queue",
+            function.failed.metric_approximate_number_of_messages_visible(statistic="Maximum"),
+            threshold=1,
+            periods=1,
+            datapoints=1,
+        )
 
     def _alarm(
         self,

@@ -16,8 +16,6 @@ from constructs import Construct
 from genai_stack import choices, names
 from genai_stack.catalogue import ModelConfig
 from genai_stack.containers import CONTAINERS, NEWEST_AMI
-from genai_stack.errors import ConfigError
-from genai_stack.hosted import HostedModel
 
 from .endpoint_alarms import EndpointAlarms
 from .hosting_roles import model_role
@@ -25,11 +23,6 @@ from .images import hosting_image
 from .long_work import LongWork
 from .network import Network
 from .storage import Storage
-
-PARAMETER_BYTES = 4096
-"""Of a standard SSM parameter."""
-LONGEST_REFERENCE = 160
-"""Bytes that a reference (a role's ARN, an image, an alarm's name) may come to, once it is known."""
 
 
 class ModelEndpoint(Construct):
@@ -100,8 +93,7 @@ class ModelEndpoint(Construct):
     def _publish(self, stage: str, image: str, rollback: list[cloudwatch.Alarm]) -> str:
         """The HostedModel as JSON, which it puts into SSM."""
         alarms = tuple(alarm.alarm_name for alarm in rollback)
-        hosted = _hosted(self.model, self.name, self.role.role_arn, image, alarms)
-        _refuse_large(self.model, self.name, len(alarms))
+        hosted = choices.hosted(self.model, self.name, self.role.role_arn, image, alarms)
         value = cdk.Stack.of(self).to_json_string(msgspec.json.decode(msgspec.json.encode(hosted)))
         ssm.CfnParameter(
             self,
@@ -112,39 +104,6 @@ class ModelEndpoint(Construct):
         )
         cdk.CfnOutput(self, "Name", value=self.name, description=f"The endpoint of {self.model.name}")
         return value
-
-
-def _hosted(model: ModelConfig, endpoint: str, role: str, image: str, alarms: tuple[str, ...]) -> HostedModel:
-    share = choices.share(model)
-    return HostedModel(
-        name=model.name,
-        task=model.task,
-        source=model.source,
-        endpoint=endpoint,
-        role=role,
-        image=image,
-        environment=choices.environment(model),
-        cpus=share.cpus,
-        memory_mb=share.memory,
-        accelerators=share.gpus,
-        min_copies=model.min,
-        max_copies=model.max,
-        requests_per_copy=choices.requests_per_copy(model),
-        startup_seconds=choices.startup_seconds(model),
-        adapters=model.adapters,
-        alarms=alarms,
-        asynchronous=choices.asynchronous(model),
-    )
-
-
-def _refuse_large(model: ModelConfig, endpoint: str, alarms: int) -> None:
-    longest = "x" * LONGEST_REFERENCE
-    size = len(msgspec.json.encode(_hosted(model, endpoint, longest, longest, (longest,) * alarms)))
-    if size > PARAMETER_BYTES:
-        raise ConfigError(
-            f"model {model.name!r}: what is published of it takes {size} bytes, and a parameter holds "
-            f"{PARAMETER_BYTES}; set less in environment"
-        )
 
 
 def _variant(model: ModelConfig, long: LongWork | None) -> dict[str, Any]:

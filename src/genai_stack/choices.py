@@ -6,8 +6,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .catalogue import ModelConfig
-from .hosted import Task
+import msgspec
+
+from .catalogue import ModelConfig, Refuse
+from .hosted import HostedModel, Task
 from .machines import MACHINES
 
 ASYNCHRONOUS: tuple[Task, ...] = ("video",)
@@ -27,6 +29,10 @@ LORA_RANK = 64
 """The highest rank of an adapter that is served; vLLM's own default of 16 refuses common fine-tunes."""
 ROOM = 0.8
 """Of a machine's cores and memory that copies may ask for: SageMaker keeps some for itself, how much it doesn't say."""
+PARAMETER_BYTES = 4096
+"""Of a standard SSM parameter, which holds what is published of a model."""
+LONGEST_REFERENCE = 160
+"""Bytes that a role's ARN, an image or another name may come to once it is known."""
 FASTEST_START, SLOWEST_START = 900, 3600
 """Seconds. The latter is SageMaker's own limit."""
 
@@ -95,3 +101,36 @@ def environment(model: ModelConfig) -> dict[str, str]:
         chosen["SM_VLLM_MAX_LORA_RANK"] = str(LORA_RANK)
         chosen["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
     return chosen | model.environment
+
+
+def hosted(model: ModelConfig, endpoint: str, role: str, image: str, alarms: tuple[str, ...]) -> HostedModel:
+    """What is published of the model, given what only a deployment knows."""
+    part = share(model)
+    return HostedModel(
+        name=model.name,
+        task=model.task,
+        source=model.source,
+        endpoint=endpoint,
+        role=role,
+        image=image,
+        environment=environment(model),
+        cpus=part.cpus,
+        memory_mb=part.memory,
+        accelerators=part.gpus,
+        min_copies=model.min,
+        max_copies=model.max,
+        requests_per_copy=requests_per_copy(model),
+        startup_seconds=startup_seconds(model),
+        adapters=model.adapters,
+        alarms=alarms,
+        asynchronous=asynchronous(model),
+    )
+
+
+def refuse_large(model: ModelConfig, refuse: Refuse) -> None:
+    """Calls `refuse` on a model of which more would have to be published than a parameter holds."""
+    longest = "x" * LONGEST_REFERENCE
+    size = len(msgspec.json.encode(hosted(model, longest, longest, longest, (longest,))))
+    if size > PARAMETER_BYTES:
+        spare = size - PARAMETER_BYTES
+        refuse(f"{spare} bytes too many: SSM holds {PARAMETER_BYTES} of a model; say less", "environment")

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin, get_
 import msgspec
 
 from .catalogue import ModelConfig, refuse_misfit
+from .choices import refuse_large
 from .errors import ConfigError
 from .machines import MACHINES, Machine
 from .toml_lines import TomlPath, line_of, lines_by_path
@@ -321,6 +322,8 @@ def _refuse_models(config: StackConfig, lines: dict[TomlPath, int], file: str, r
             raise ConfigError(f"{_dotted(where)}: {message}", file=file, line=line_of(lines, where))
 
         refuse_misfit(model, refuse, hub=hub, region=region)
+        if model.hosted:
+            refuse_large(model, refuse)
 
 
 def _absolute(source: str, base: Path) -> str:

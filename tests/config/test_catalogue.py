@@ -118,6 +118,7 @@ def test_an_entry_with_an_instance_is_not_this_machine_s() -> None:
             "brings CUDA 14.0, which no machine image runs; the newest runs 13.x",
         ),
         (f"{HOSTED}image = 'docker.io/vllm:1'\n", 5, "SageMaker pulls from ECR alone"),
+        (f"{HOSTED}\nenvironment = {{ A = '{'b' * 4000}' }}\n", 6, "bytes too many: SSM holds 4096 of a model"),
         (f"{HOSTED}min = 3\nmax = 2\n", 5, "at most max, which is 2; set max = 3, or min = 2"),
         (f"{HOSTED}task = 'rerank'\nadapters = 2\n", 6, "a rerank model takes no adapters"),
         (f"{HOSTED}gpus = 2\n", 5, "spread over 1 of these machines' GPUs"),
