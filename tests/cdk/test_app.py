@@ -143,13 +143,15 @@ def _concrete(arn: str) -> str:
     }
     for reference, value in known.items():
         arn = arn.replace(reference, value)
-    arn = re.sub(r"<Storage\w+Log\.Arn>", "arn:aws:logs:us-east-1:123456789012:log-group:log:*", arn)
+    arn = re.sub(r"<\w+Log\.Arn>", "arn:aws:logs:us-east-1:123456789012:log-group:log:*", arn)
     arn = re.sub(r"<\w+Failed\.Arn>", "arn:aws:sqs:us-east-1:123456789012:failed", arn)
     arn = re.sub(r"<\w+\.JobQueueArn>", "arn:aws:batch:us-east-1:123456789012:job-queue/queue", arn)
     arn = re.sub(
         r"<\w+\.ComputeEnvironmentArn>", "arn:aws:batch:us-east-1:123456789012:compute-environment/e", arn
     )
-    arn = arn.replace("<AlarmsTopic>", "arn:aws:sns:us-east-1:123456789012:alarms")
+    arn = re.sub(r"<\w+(Topic|Told)>", "arn:aws:sns:us-east-1:123456789012:topic", arn)
+    arn = re.sub(r"<\w+Role\.Arn>", "arn:aws:iam::123456789012:role/role", arn)
+    arn = re.sub(r"<\w+Function\.Arn>", "arn:aws:lambda:us-east-1:123456789012:function:function", arn)
     assert "<" not in arn, arn
     return arn
 
