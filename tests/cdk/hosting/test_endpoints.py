@@ -349,5 +349,14 @@ def test_another_stage_stands_behind_its_gateways_and_runs_its_own_image(reserve
     assert "genai-stack-dev" not in json.dumps(reserved)
 
 
+def test_no_model_comes_or_goes_with_an_export_of_the_training_stack(
+    assembly: Path, hosting_assembly: Path
+) -> None:
+    """One that went while it was still imported would stop the deployment."""
+    training = "GenaiStack-Training.template.json"
+    before, after = (json.loads((where / training).read_text()) for where in (assembly, hosting_assembly))
+    assert before == after
+
+
 def test_no_hosted_model_no_stack(assembly: Path) -> None:
     assert not list(assembly.glob("GenaiStack-Hosting*"))
