@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from genai_stack.config import StackConfig, find_config, load_config
 
+from .hosting_stack import HostingStack
 from .training_stack import TrainingStack
 
 FLAGS = {
@@ -28,18 +30,26 @@ def new_app(outdir: str | None = None) -> cdk.App:
 
 
 def build(app: cdk.App, config: StackConfig, stage: str, staging: Path, *, checked: bool = True) -> None:
-    """Puts every layer's stack into `app`. `checked` has cdk-nag's AwsSolutions look at it as it is synthesised.
-    `staging` must outlive that."""
+    """Puts every layer's stack into `app`, the hosting stack where the catalogue hosts a model. `checked` has cdk-nag's
+    AwsSolutions look at it as it is synthesised. `staging` must outlive that."""
     if checked:
         cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    TrainingStack(app, stage, config.training, staging)
+    training = TrainingStack(app, stage, config.training, staging)
+    if config.hosted_models:
+        HostingStack(app, stage, config, training, staging)
+
+
+def configuration(path: str | None) -> StackConfig:
+    """The `stack.toml` at `path`, else the one that is here. The CLI says which region its credentials are for
+    (`CDK_DEFAULT_REGION`); without any, what a region lacks shows when it is deployed."""
+    return load_config(Path(path) if path else find_config(), region=os.environ.get("CDK_DEFAULT_REGION"))
 
 
 def main() -> None:
     """Synthesises what the context asks for."""
     app = new_app()
     path = app.node.try_get_context("config")
-    config = load_config(Path(path) if path else find_config())
+    config = configuration(path)
     with tempfile.TemporaryDirectory() as staging:
         build(app, config, app.node.try_get_context("stage") or "dev", Path(staging))
         app.synth()

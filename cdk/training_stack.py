@@ -41,8 +41,8 @@ class TrainingStack(cdk.Stack):
         bundle_program(staging / "program")
         program = assets.Asset(self, "Program", path=str(staging / "program"))
         image = training_image(self, config.image)
-        storage = Storage(self, "Storage", config, stage)
-        network = Network(self, "Network", config.network, logs=storage.logs)
+        self.storage = storage = Storage(self, "Storage", config, stage)
+        self.network = network = Network(self, "Network", config.network, logs=storage.logs)
         private = config.network.egress != "public"
         roles = JobRoles(self, "Roles", storage, image, program, stage, private=private)
         spot = spot_fleet(self, "Spot", stage, config, network, roles)
@@ -63,6 +63,7 @@ class TrainingStack(cdk.Stack):
             staging=staging,
         )
         alarms = Alarms(self, "Alarms", config=config, storage=storage)
+        self.alarms = alarms.topic
         alarms.job_failed(stage, events.log)
         alarms.blocked(queues)
         functions = {"EventUnhandled": events.function}
@@ -104,3 +105,14 @@ class TrainingStack(cdk.Stack):
                 value=value,
             )
             cdk.CfnOutput(self, f"Output-{what}", value=value)
+        self._export()
+
+    def _export(self) -> None:
+        """What the hosting stack imports, whether a model is hosted or not: an export that goes while another stack
+        still imports it stops the deployment that would end the import."""
+        network, storage = self.network, self.storage
+        subnets = [*network.vpc.private_subnets, *network.vpc.isolated_subnets]
+        values = [network.vpc.vpc_id, *(subnet.subnet_id for subnet in subnets), self.alarms.topic_arn]
+        values += [storage.artefacts.bucket_arn, storage.artefacts.bucket_name, storage.key.key_arn]
+        for value in values:
+            self.export_value(value)

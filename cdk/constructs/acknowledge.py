@@ -15,5 +15,9 @@ def acknowledge(scope: IConstruct, rule: str, finding: str | None, reason: str) 
 
 def acknowledge_objects(scope: IConstruct, bucket: s3.Bucket, pattern: str, reason: str) -> None:
     """Lets rights over the objects of `bucket` that match `pattern` stand, as cdk-nag prints their ARN."""
-    name = cdk.Stack.of(bucket).get_logical_id(bucket.node.default_child)
-    acknowledge(scope, "IAM5", f"Resource::<{name}.Arn>/{pattern}", reason)
+    home = cdk.Stack.of(bucket)
+    if cdk.Stack.of(scope) is home:
+        name = f"<{home.get_logical_id(bucket.node.default_child)}.Arn>"
+    else:
+        name = home.resolve(home.export_value(bucket.bucket_arn))["Fn::ImportValue"]
+    acknowledge(scope, "IAM5", f"Resource::{name}/{pattern}", reason)

@@ -20,7 +20,8 @@ from .storage import Storage
 
 class EventFunction(Construct):
     """A function that is called with events. What it can't handle in three tries waits in `failed`, a queue, for
-    fourteen days. Its role may write its own log and read what the training stack has published."""
+    fourteen days. Its role may write its own log and, unless told otherwise, read what the training stack has
+    published."""
 
     def __init__(
         self,
@@ -33,7 +34,11 @@ class EventFunction(Construct):
         storage: Storage,
         staging: Path,
         description: str,
+        minutes: int = 1,
+        reads_published: bool = True,
+        elsewhere: bool = False,
     ) -> None:
+        """`minutes` it may take. `elsewhere` puts its log into its own stack, which is not that of `storage`."""
         super().__init__(scope, id)
         self.failed = sqs.Queue(
             self,
@@ -43,7 +48,7 @@ class EventFunction(Construct):
             retention_period=cdk.Duration.days(14),
         )
         acknowledge(self.failed, "SQS3", None, "it is a dead-letter queue")
-        log = storage.log_group(f"{id}Log", None, config)
+        log = storage.log_group(f"{id}Log", None, config, scope=self if elsewhere else None)
         self.role = iam.Role(
             self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"), description=description
         )
@@ -52,7 +57,8 @@ class EventFunction(Construct):
                 actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log.log_group_arn]
             )
         )
-        self._read_published(stage)
+        if reads_published:
+            self._read_published(stage)
         code = staging / folder
         bundle_function(ROOT / "lambdas" / folder / "handler.py", code)
         self.function = lambda_.Function(
@@ -65,7 +71,7 @@ class EventFunction(Construct):
             code=lambda_.Code.from_asset(str(code)),
             role=self.role.without_policy_updates(),
             memory_size=512,
-            timeout=cdk.Duration.seconds(60),
+            timeout=cdk.Duration.minutes(minutes),
             environment={"GENAI_STACK_STAGE": stage},
             log_group=log,
             dead_letter_queue=self.failed,

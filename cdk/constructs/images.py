@@ -9,6 +9,9 @@ from typing import NamedTuple
 import aws_cdk as cdk
 from constructs import Construct
 
+from genai_stack.containers import Container
+from genai_stack.registries import REGISTRIES
+
 REPOSITORY = "huggingface-pytorch-training"
 TAG = "2.11-transformers5.13-cu130-amzn2023-sagemaker"
 """PyTorch 2.11, CUDA 13.0, Python 3.12 on Amazon Linux 2023."""
@@ -47,48 +50,6 @@ PACKAGES = frozenset(
 )
 """What the image brings, by import name, as its Dockerfile and AWS's base image list it."""
 
-# AWS's registries of Deep Learning Containers, by region (the "Region Availability" page of its documentation).
-_MOST = "763104351884"
-REGISTRIES: dict[str, str] = {
-    "af-south-1": "626614931356",
-    "ap-east-1": "871362719292",
-    "ap-east-2": "975050140332",
-    "ap-northeast-1": _MOST,
-    "ap-northeast-2": _MOST,
-    "ap-northeast-3": "364406365360",
-    "ap-south-1": _MOST,
-    "ap-south-2": "772153158452",
-    "ap-southeast-1": _MOST,
-    "ap-southeast-2": _MOST,
-    "ap-southeast-3": "907027046896",
-    "ap-southeast-4": "457447274322",
-    "ap-southeast-5": "550225433462",
-    "ap-southeast-6": "633930458069",
-    "ap-southeast-7": "590183813437",
-    "ca-central-1": _MOST,
-    "ca-west-1": "204538143572",
-    "cn-north-1": "727897471807",
-    "cn-northwest-1": "727897471807",
-    "eu-central-1": _MOST,
-    "eu-central-2": "380420809688",
-    "eu-north-1": _MOST,
-    "eu-south-1": "692866216735",
-    "eu-south-2": "503227376785",
-    "eu-west-1": _MOST,
-    "eu-west-2": _MOST,
-    "eu-west-3": _MOST,
-    "il-central-1": "780543022126",
-    "me-central-1": "914824155844",
-    "me-south-1": "217643126080",
-    "me-west-1": "124382933778",
-    "mx-central-1": "637423239942",
-    "sa-east-1": _MOST,
-    "us-east-1": _MOST,
-    "us-east-2": _MOST,
-    "us-west-1": _MOST,
-    "us-west-2": _MOST,
-}
-
 _ECR = re.compile(r"^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)")
 
 
@@ -107,14 +68,25 @@ def training_image(scope: Construct, uri: str) -> Image:
         ecr = _ECR.match(uri)
         arn = cdk.Fn.sub(f"arn:${{AWS::Partition}}:ecr:{ecr[2]}:{ecr[1]}:repository/{ecr[3]}") if ecr else None
         return Image(uri, arn, uri.endswith("-sagemaker"))
-    table = cdk.CfnMapping(
-        scope, "Registries", mapping={region: {"account": account} for region, account in REGISTRIES.items()}
+    return aws_image(scope, REPOSITORY, TAG)
+
+
+def hosting_image(scope: Construct, uri: str, container: Container) -> Image:
+    """The image `uri`, or AWS's `container` for whatever region the stack is deployed to."""
+    return training_image(scope, uri) if uri else aws_image(scope, container.repository, container.tag)
+
+
+def aws_image(scope: Construct, repository: str, tag: str) -> Image:
+    """AWS's own image, from the registry of whatever region the stack of `scope` is deployed to."""
+    stack = cdk.Stack.of(scope)
+    table = stack.node.try_find_child("Registries") or cdk.CfnMapping(
+        stack, "Registries", mapping={region: {"account": account} for region, account in REGISTRIES.items()}
     )
     account = table.find_in_map(cdk.Aws.REGION, "account")
     return Image(
-        f"{account}.dkr.ecr.{cdk.Aws.REGION}.{cdk.Aws.URL_SUFFIX}/{REPOSITORY}:{TAG}",
-        f"arn:{cdk.Aws.PARTITION}:ecr:{cdk.Aws.REGION}:{account}:repository/{REPOSITORY}",
-        TAG.endswith("-sagemaker"),
+        f"{account}.dkr.ecr.{cdk.Aws.REGION}.{cdk.Aws.URL_SUFFIX}/{repository}:{tag}",
+        f"arn:{cdk.Aws.PARTITION}:ecr:{cdk.Aws.REGION}:{account}:repository/{repository}",
+        tag.endswith("-sagemaker"),
     )
 
 

@@ -38,7 +38,7 @@ class JobRoles(Construct):
         self.execution = self._role("Execution", _ECS, "The ECS agent, for one job")
         self.job = self._role("Job", _ECS, "The training program")
 
-        for statement in _pull(image):
+        for statement in pull_rights(image):
             self.execution.add_to_policy(statement)
         self.execution.add_to_policy(
             iam.PolicyStatement(
@@ -127,7 +127,8 @@ def _here(service: str, resource: str) -> str:
     return f"Resource::arn:<AWS::Partition>:{service}:<AWS::Region>:<AWS::AccountId>:{resource}"
 
 
-def _pull(image: Image) -> list[iam.PolicyStatement]:
+def pull_rights(image: Image) -> list[iam.PolicyStatement]:
+    """What a principal needs to pull an image; nothing where the registry isn't ECR."""
     if image.repository is None:
         return []
     layers = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]

@@ -95,10 +95,16 @@ class Storage(Construct):
             )
         )
 
-    def log_group(self, id: str, name: str | None, config: TrainingConfig) -> logs.LogGroup:
-        """A log group under this storage's key that forgets after `log_days`."""
+    def log_group(
+        self, id: str, name: str | None, config: TrainingConfig, *, scope: Construct | None = None
+    ) -> logs.LogGroup:
+        """A log group under this storage's key that forgets after `log_days`; in another stack, where `scope` is."""
         group = logs.LogGroup(
-            self, id, log_group_name=name, encryption_key=self.key, removal_policy=cdk.RemovalPolicy.DESTROY
+            scope or self,
+            id,
+            log_group_name=name,
+            encryption_key=self.key,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
         )
         group.node.default_child.retention_in_days = config.log_days  # the L2 knows names of periods only
         return group

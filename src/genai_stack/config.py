@@ -12,25 +12,14 @@ from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin, get_
 
 import msgspec
 
+from .catalogue import ModelConfig, refuse_misfit
+from .choices import refuse_large
 from .errors import ConfigError
 from .machines import MACHINES, Machine
 from .toml_lines import TomlPath, line_of, lines_by_path
 
 FILE_NAME = "stack.toml"
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
 Count = Annotated[int, msgspec.Meta(ge=1)]
-
-
-class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One `[[model]]`: a model this stack serves without anyone registering it."""
-
-    name: Name
-    """What a request says in `model`: letters, digits and `._:/-`."""
-    source: Annotated[str, msgspec.Meta(min_length=1)]
-    """`builtin`, `minilm`, a model directory (relative to stack.toml), `s3://bucket/prefix` or
-    `hf://org/name[@revision]`."""
-    task: Literal["chat", "embedding"] = "chat"
-    """What the model does."""
 
 
 class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -181,14 +170,29 @@ class StackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Naming any model replaces the default ones. The first chat model is the one used when none is asked for."""
 
     @property
+    def local_models(self) -> tuple[ModelConfig, ...]:
+        """The models this machine serves: those without an instance."""
+        return tuple(m for m in self.models if not m.hosted)
+
+    @property
+    def hosted_models(self) -> tuple[ModelConfig, ...]:
+        """The models an account hosts: those with an instance. This machine doesn't serve them."""
+        return tuple(m for m in self.models if m.hosted)
+
+    @property
     def default_model(self) -> str | None:
-        """The first chat model's name; None when only embedding models are configured."""
-        return next((m.name for m in self.models if m.task == "chat"), None)
+        """The first chat model's name that this machine serves; None when there is none."""
+        return next((m.name for m in self.local_models if m.task == "chat"), None)
 
     def serving(self, model: str) -> StackConfig:
         """This configuration with `model` as its default: a configured name, or a new entry for a directory, `builtin`
         or hf:// source, named after it. Raises ConfigError when that name is taken by another source."""
         known = next((m for m in self.models if m.name == model), None)
+        if known is not None and known.hosted:
+            raise ConfigError(
+                f"{model} is hosted in an account (on {known.instances[0]}), and this machine doesn't serve it; "
+                f"serve its source, {known.source}, or name an entry of {FILE_NAME} without an instance"
+            )
         chosen = known or ModelConfig(derived_name(model), _absolute(model, Path.cwd()))
         taken = next((m for m in self.models if m.name == chosen.name), chosen)
         if taken.source != chosen.source:
@@ -215,8 +219,9 @@ def find_config(directory: Path | None = None) -> Path | None:
     return path if path.is_file() else None
 
 
-def load_config(path: Path | None = None) -> StackConfig:
-    """The configuration in `path`; without a path, every default. Raises ConfigError."""
+def load_config(path: Path | None = None, *, region: str | None = None) -> StackConfig:
+    """The configuration in `path`; without a path, every default. `region` is where it is deployed to, where that is
+    known: then what the region lacks is refused too. Raises ConfigError."""
     if path is None:
         return StackConfig()
     try:
@@ -225,10 +230,12 @@ def load_config(path: Path | None = None) -> StackConfig:
         raise ConfigError(f"isn't UTF-8 text: {error.reason}", file=str(path)) from None
     except OSError as error:
         raise ConfigError(f"can't be read: {error.strerror}", file=str(path)) from None
-    return parse_config(text, str(path), base=path.parent)
+    return parse_config(text, str(path), base=path.parent, region=region)
 
 
-def parse_config(text: str, file: str = FILE_NAME, *, base: Path | None = None) -> StackConfig:
+def parse_config(
+    text: str, file: str = FILE_NAME, *, base: Path | None = None, region: str | None = None
+) -> StackConfig:
     """The configuration in `text`; model directories are taken relative to `base`. Raises ConfigError."""
     import tomllib
 
@@ -248,6 +255,7 @@ def parse_config(text: str, file: str = FILE_NAME, *, base: Path | None = None) 
         raise ConfigError(f"{_dotted(path)}: {message}", file=file, line=line_of(lines, path)) from None
     _refuse_twins(config, lines, file)
     _refuse_misfits(config.training, lines, file)
+    _refuse_models(config, lines, file, region)
     where_from = base or Path.cwd()
     models = tuple(msgspec.structs.replace(m, source=_absolute(m.source, where_from)) for m in config.models)
     return msgspec.structs.replace(config, models=models)
@@ -320,6 +328,19 @@ def _refuse_misfits(training: TrainingConfig, lines: dict[TomlPath, int], file: 
         refuse(f"the network has {network.zones} zones", "multi_node", "zone")
     if many.capacity_block and not many.capacity_reservation:
         refuse("name the block's cr-… in capacity_reservation", "multi_node", "capacity_block")
+
+
+def _refuse_models(config: StackConfig, lines: dict[TomlPath, int], file: str, region: str | None) -> None:
+    hub = config.training.network.egress != "endpoints"
+    for index, model in enumerate(config.models):
+
+        def refuse(message: str, *path: str | int, index: int = index) -> NoReturn:
+            where = ("model", index, *path)
+            raise ConfigError(f"{_dotted(where)}: {message}", file=file, line=line_of(lines, where))
+
+        refuse_misfit(model, refuse, hub=hub, region=region)
+        if model.hosted:
+            refuse_large(model, refuse)
 
 
 def _absolute(source: str, base: Path) -> str:

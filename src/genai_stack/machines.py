@@ -1,4 +1,5 @@
-"""EC2's NVIDIA machines, as far as a training job must know them: what to ask of one, and how it is wired.
+"""EC2's NVIDIA machines, as far as a training job or a hosted model must know them: what to ask of one, how it is
+wired, and what its GPUs hold.
 
 The figures are those of EC2's DescribeInstanceTypes. Only x86 machines stand here: the containers are built for it.
 """
@@ -65,3 +66,31 @@ MACHINES: dict[str, Machine] = {
     "p6-b200.48xlarge": _gib(8, 192, 2048, cards=8, efas=8),
     "p6-b300.48xlarge": _gib(8, 192, 4096, cards=17, efas=16),
 }
+
+GPU_MEMORY: dict[str, int] = {
+    "g5": 22_888,  # NVIDIA A10G
+    "g6": 22_888,  # L4
+    "gr6": 22_888,
+    "g6e": 45_776,  # L40S
+    "g7e": 97_887,  # RTX PRO 6000 Blackwell
+    "p4d": 40_960,  # A100
+    "p4de": 81_920,
+    "p5": 81_920,  # H100
+    "p5e": 144_384,  # H200
+    "p5en": 144_384,
+    "p6-b200": 183_296,
+    "p6-b300": 275_040,
+}
+"""MiB of one GPU, by family; where sources differ, the lower figure."""
+UNHOSTED = frozenset({"gr6"})
+"""Families that SageMaker doesn't host models on: its API knows no `ml.gr6…`."""
+
+
+def family(instance: str) -> str:
+    """`g6e` of `g6e.2xlarge`."""
+    return instance.partition(".")[0]
+
+
+def hosts(instance: str) -> bool:
+    """Whether SageMaker hosts models on the machine."""
+    return instance in MACHINES and family(instance) not in UNHOSTED

@@ -26,12 +26,12 @@ def cloudformation_stack(layer: Layer) -> str:
 
 def remedy(layer: Layer, stage: str = "NAME") -> str:
     """What to do about a layer that isn't there, as the end of a message; `stage` is a word for it where it isn't
-    known. The training stack is the one that can be deployed."""
-    if layer == "training":
+    known. The training and the hosting stack are those that can be deployed."""
+    if layer != "service":
         return f"run: npx {CDK_CLI} deploy {cloudformation_stack(layer)} -c stage={stage}"
     return (
-        "this version deploys no API and hosts no models for a stage; set GENAI_STACK_BASE_URL and "
-        "GENAI_STACK_API_KEY to an API that runs elsewhere, or take a local stack"
+        "this version deploys no API for a stage; set GENAI_STACK_BASE_URL and GENAI_STACK_API_KEY to an API that "
+        "runs elsewhere, or take a local stack"
     )
 
 
@@ -102,6 +102,22 @@ def training_job(bucket: str, id: str) -> str:
     time behind what it is given and cuts there, so that a shorter name would be another one with each call."""
     readable = re.sub(r"[^A-Za-z0-9]+", "-", id)[:40].strip("-")
     return f"{readable}-{hashlib.sha256(f'{bucket}/{id}'.encode()).hexdigest()}"[:63]
+
+
+def answers(model: str) -> str:
+    """The prefix, without a slash at its end, under which a model that answers through S3 does so in the artefact
+    bucket."""
+    return f"answers/{_label(model)}"
+
+
+def component_log(component: str) -> str:
+    """The CloudWatch log group in which SageMaker keeps what an inference component's containers print."""
+    return f"/aws/sagemaker/InferenceComponents/{component}"
+
+
+def endpoint_log(endpoint: str) -> str:
+    """The same of an endpoint without components."""
+    return f"/aws/sagemaker/Endpoints/{endpoint}"
 
 
 def log_group(stage: str, layer: Layer) -> str:

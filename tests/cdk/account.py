@@ -17,6 +17,7 @@ from moto.core.common_models import CloudFormationModel
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.flow_logs import FlowLogs
 from moto.iam.models import iam_backends
+from moto.sagemaker.models import FakeEndpointConfig, SageMakerModelBackend
 
 PLACEHOLDERS = (
     "AWS::Budgets::Budget",
@@ -112,10 +113,14 @@ ARN: dict[str, Any] = {
 """The one attribute of Batch's resources that templates refer to."""
 
 
+ANY_VARIANT: dict[str, Any] = {"validate_production_variants": lambda self, variants: None}
+"""moto's list of machines ends in 2020, and it knows neither instance pools nor a variant without a model."""
+
+
 @contextmanager
-def account() -> Iterator[None]:
-    """An empty account in us-east-1 that takes our templates."""
-    placeholders = [placeholder(type) for type in PLACEHOLDERS]
+def account(*more: str) -> Iterator[None]:
+    """An empty account in us-east-1 that takes our templates, with placeholders for `more` types."""
+    placeholders = [placeholder(type) for type in (*PLACEHOLDERS, *more)]
     creates = {batch.ComputeEnvironment: _environment, batch.JobDefinition: _definition, FlowLogs: _flow_log}
     mended = [
         *(
@@ -123,6 +128,7 @@ def account() -> Iterator[None]:
             for model, create in creates.items()
         ),
         *((model, ARN) for model in (batch.ComputeEnvironment, batch.JobQueue)),
+        *((model, ANY_VARIANT) for model in (FakeEndpointConfig, SageMakerModelBackend)),
     ]
     had = [(model, name, vars(model).get(name)) for model, members in mended for name in members]
     for model, members in mended:

@@ -18,7 +18,7 @@ Synthesis = Callable[..., Path]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first test to ask for the template waits for its synthesis, which takes a minute where much else runs."""
     for item in items:
-        if item.path.parent == Path(__file__).parent:
+        if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(600))
 
 
@@ -34,8 +34,8 @@ def synthesise(into: Path, config: StackConfig, stage: str = "dev", *, checked: 
     return into / "out"
 
 
-def read_template(assembly: Path) -> dict[str, Any]:
-    template: dict[str, Any] = json.loads((assembly / f"{NAME}.template.json").read_text())
+def read_template(assembly: Path, name: str = NAME) -> dict[str, Any]:
+    template: dict[str, Any] = json.loads((assembly / f"{name}.template.json").read_text())
     return template
 
 
@@ -55,8 +55,45 @@ def template(assembly: Path) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def reserved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Another stage: private machines behind NAT, eight H100s to a node in a capacity block, an image of its own."""
+def hosting_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three hosted models beside every default: one of the hub with adapters, one in S3 on either of two machines, one
+    that answers through S3; cdk-nag has passed it."""
+    return synthesise(tmp_path_factory.mktemp("cdk"), parse_config(HOSTED), checked=True)
+
+
+HOSTED = """
+[[model]]
+name = "chat"
+source = "hf://Qwen/Qwen3-4B@main"
+instance = "g6e.xlarge"
+context = 32768
+adapters = 4
+max = 2
+[[model]]
+name = "big"
+source = "s3://weights/big-32b"
+instance = ["g6e.12xlarge", "g7e.12xlarge"]
+min = 1
+max = 4
+[[model]]
+name = "film"
+source = "hf://Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
+task = "video"
+instance = "g6e.2xlarge"
+parameters = 7.2
+max = 3
+"""
+
+
+@pytest.fixture(scope="session")
+def reserved(reserved_assembly: Path) -> dict[str, Any]:
+    """The training stack's template of another stage."""
+    return read_template(reserved_assembly)
+
+
+@pytest.fixture(scope="session")
+def reserved_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another stage: private machines behind NAT, eight H100s to a node in a capacity block, images of its own."""
     text = """
     [training]
     image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/mine:1"
@@ -76,5 +113,19 @@ def reserved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     capacity_block = true
     [training.budget]
     monthly_usd = 0
+    [[model]]
+    name = "chat"
+    source = "hf://Qwen/Qwen3-4B"
+    instance = "g6e.xlarge"
+    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/mine:1-cu129"
+    ami = "al2-ami-sagemaker-inference-gpu-3-1"
+    min = 1
+    [[model]]
+    name = "film"
+    source = "s3://weights/film"
+    task = "video"
+    instance = "g6e.2xlarge"
+    parameters = 7.2
+    min = 1
     """
-    return read_template(synthesise(tmp_path_factory.mktemp("cdk"), parse_config(text), "prod"))
+    return synthesise(tmp_path_factory.mktemp("cdk"), parse_config(text), "prod")

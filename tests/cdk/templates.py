@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 Template = dict[str, Any]
@@ -33,11 +34,20 @@ def text(value: Any) -> str:
         return f"<{plain(argument)}>"
     if function == "Fn::GetAtt":
         return f"<{plain(argument[0])}.{argument[1]}>"
+    if function == "Fn::ImportValue":
+        return _exported(argument)
     if function == "Fn::FindInMap":
         return f"<{argument[0]}>"
     if function in ("Fn::Base64", "Fn::Sub"):
         return text(argument)
     raise ValueError(f"{function} isn't read here")
+
+
+def _exported(name: str) -> str:
+    """What another stack exports, as it is spelled out there."""
+    match = re.fullmatch(r"[\w-]+:ExportsOutput(?:Ref|FnGetAtt)(\w+?)[0-9A-F]{8}(\w*?)[0-9A-F]{8}", name)
+    assert match, name
+    return f"<{match[1]}.{match[2]}>" if match[2] else f"<{match[1]}>"
 
 
 def plain(id: str) -> str:

@@ -16,15 +16,41 @@ from genai_stack.aws.published import read
 from genai_stack.aws.spending import FLEETS, close_queues
 from genai_stack.errors import GenAIStackError, NotDeployedError
 from tests.cdk.account import PLACEHOLDERS, account
-from tests.cdk.conftest import NAME
+from tests.cdk.conftest import NAME, read_template
 from tests.cdk.templates import Template
 
 STACK = "GenaiStack-Training-dev"
+ASSETS = "cdk-hnb659fds-assets-123456789012-us-east-1"
 PUBLISHED = (
     *("artefact-bucket", "records-table", "spot-queue", "multi-node-queue", "train-definition"),
     *("train-multi-node-definition", "evaluate-definition", "batch-definition", "log-group", "alarm-topic"),
     *("spot-environment", "multi-node-environment", "sagemaker"),
 )
+
+
+def bootstrap() -> None:
+    """What `cdk bootstrap` leaves in an account, as far as templates look at it."""
+    boto3.client("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")
+    boto3.client("s3").create_bucket(Bucket=ASSETS)
+
+
+def deploy(assembly: Path, name: str, stack_name: str) -> dict[str, str]:
+    """Deploys a stack of `assembly` with its assets; its outputs."""
+    files = json.loads((assembly / f"{name}.assets.json").read_text())["files"]
+    for asset in files.values():
+        (destination,) = asset["destinations"].values()
+        boto3.client("s3").put_object(
+            Bucket=ASSETS, Key=destination["objectKey"], Body=b"PK\x05\x06" + b"\0" * 18
+        )
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=stack_name,
+        TemplateBody=json.dumps(read_template(assembly, name)),
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+    (stack,) = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
 @pytest.fixture(scope="module")
@@ -37,25 +63,8 @@ def deployed(template: Template, assembly: Path) -> Iterator[dict[str, str]]:
         with account():
             known = {resource["Type"] for resource in template["Resources"].values()}
             assert known <= set(parsing.get_model_map())
-            boto3.client("ssm").put_parameter(
-                Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String"
-            )
-            s3 = boto3.client("s3")
-            bucket = "cdk-hnb659fds-assets-123456789012-us-east-1"
-            s3.create_bucket(Bucket=bucket)
-            files = json.loads((assembly / f"{NAME}.assets.json").read_text())["files"]
-            for asset in files.values():
-                (destination,) = asset["destinations"].values()
-                s3.put_object(Bucket=bucket, Key=destination["objectKey"], Body=b"PK\x05\x06" + b"\0" * 18)
-            cloudformation = boto3.client("cloudformation")
-            cloudformation.create_stack(
-                StackName=STACK,
-                TemplateBody=json.dumps(template),
-                Capabilities=["CAPABILITY_NAMED_IAM"],
-            )
-            (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
-            assert stack["StackStatus"] == "CREATE_COMPLETE"
-            yield {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+            bootstrap()
+            yield deploy(assembly, NAME, STACK)
 
 
 def test_every_placeholder_is_needed(template: Template) -> None:

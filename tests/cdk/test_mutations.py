@@ -6,6 +6,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 from tests.cdk import test_events, test_fleets, test_jobs, test_network, test_roles, test_storage
@@ -28,11 +29,11 @@ ELSEWHERE = ("AWS::SSM::Parameter", "AWS::EC2::SubnetRouteTableAssociation", "AW
 """test_deployment finds the first in an account; the others are the VPC's inner joints, one way to make them."""
 
 
-def checks(reserved: Template) -> list[Callable[..., None]]:
+def checks(reserved: Template, modules: tuple[ModuleType, ...] = MODULES) -> list[Callable[..., None]]:
     """Every test that reads the default template, once for each of its parameters. Those that compare it with
     another configuration's get that as it is."""
     found: list[Callable[..., None]] = []
-    for module in MODULES:
+    for module in modules:
         for name, test in vars(module).items():
             if not name.startswith("test_"):
                 continue

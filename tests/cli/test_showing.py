@@ -10,7 +10,7 @@ import pytest
 from genai_stack.cli import show
 from genai_stack.cli.banner import curl, python, show_banner
 from genai_stack.cli.report import Outcome, Report, Score
-from genai_stack.config import StackConfig
+from genai_stack.config import StackConfig, parse_config
 
 URL, KEY = "http://127.0.0.1:8000/v1", "sk-x"
 
@@ -43,6 +43,14 @@ def test_the_banner_has_what_is_needed(
     assert curl(URL, KEY, "builtin") in out  # whole lines, so that they paste as they are
     assert python(URL, KEY, "builtin") in out
     assert ("╭" in out) == terminal
+
+
+def test_the_banner_says_which_models_are_not_served_here(capsys: pytest.CaptureFixture[str]) -> None:
+    hosted = "[[model]]\nname='mine'\nsource='builtin'\n[[model]]\nname='big'\nsource='hf://o/big-32B'\n"
+    show_banner(URL, KEY, parse_config(hosted + "instance='g6e.12xlarge'\n"), Path("/somewhere/home"))
+    lines = capsys.readouterr().out.splitlines()
+    assert "models:   mine" in lines
+    assert "not here: big (hosted in an account)" in lines
 
 
 def test_a_table_keeps_its_cells(

@@ -15,6 +15,11 @@ SOURCE = Path(__file__).parents[2] / "src" / "genai_stack"
 LEAVES = {
     "errors",
     "hosted",
+    "catalogue",
+    "choices",
+    "containers",
+    "fit",
+    "registries",
     "config",
     "json_lines",
     "toml_lines",

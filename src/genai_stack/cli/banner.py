@@ -17,8 +17,10 @@ def show_banner(url: str, key: str, config: StackConfig, home: Path) -> None:
         ("base URL", url),
         ("key", key),
         ("home", str(home)),
-        ("models", ", ".join(m.name for m in config.models)),
+        ("models", ", ".join(m.name for m in config.local_models)),
     ]
+    if config.hosted_models:
+        facts.append(("not here", f"{', '.join(m.name for m in config.hosted_models)} (hosted in an account)"))
     examples = [curl(url, key, model), python(url, key, model)] if model else []
     if not sys.stdout.isatty():
         click.echo(f"{config.name} is ready")

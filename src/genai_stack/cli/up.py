@@ -37,7 +37,7 @@ def up(
     stack = load_config(config or find_config())
     if model is not None:
         stack = stack.serving(model)
-    for configured in stack.models:
+    for configured in stack.local_models:
         if Path(configured.source).is_absolute():
             check(Path(configured.source))
     serve(home, host, port, stack, stop_with_parent=stop_with_parent)

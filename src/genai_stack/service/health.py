@@ -27,7 +27,7 @@ async def health(exchange: Exchange) -> None:
 
 def ready(models: ModelHost, config: StackConfig, *, patience: float = PATIENCE_SECONDS) -> Handler:
     """Generates one token, or embeds one word where no chat model is configured; askers share one probe."""
-    if not config.models:
+    if not config.local_models:
         return _nothing_to_serve
     model, route, body = _probe(config)
     running: asyncio.Task[GenAIStackError | None] | None = None
@@ -65,7 +65,7 @@ def ready(models: ModelHost, config: StackConfig, *, patience: float = PATIENCE_
 
 
 async def _nothing_to_serve(exchange: Exchange) -> None:
-    raise _not_ready("Not ready: no model is configured; name one in stack.toml.")
+    raise _not_ready("Not ready: no model is configured for this machine; name one in stack.toml.")
 
 
 def _not_ready(message: str) -> NotDeployedError:
@@ -78,5 +78,5 @@ def _probe(config: StackConfig) -> tuple[str, str, bytes]:
     if (chat := config.default_model) is not None:
         request = {"model": chat, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
         return chat, "/v1/chat/completions", msgspec.json.encode(request)
-    name = config.models[0].name
+    name = config.local_models[0].name
     return name, "/v1/embeddings", msgspec.json.encode({"model": name, "input": "Hi"})

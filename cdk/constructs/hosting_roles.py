@@ -1,0 +1,158 @@
+"""What a hosted model may do in the account, and what the function that runs components may."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from genai_stack import names
+from genai_stack.catalogue import ModelConfig
+
+from .acknowledge import acknowledge, acknowledge_objects
+from .images import Image
+from .roles import pull_rights
+from .storage import Storage
+
+SAGEMAKER = "sagemaker.amazonaws.com"
+SCALING = "sagemaker.application-autoscaling.amazonaws.com"
+LINKED = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+READABLE = ("models/*", "jobs/*", "adapters/*")
+"""Of the artefact bucket: imported models, what jobs made, adapters. Not the data that people brought."""
+INTERFACES = (
+    *("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission"),
+    *("ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission"),
+    *("ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups"),
+    *("ec2:DescribeSubnets", "ec2:DescribeVpcs"),
+)
+"""What SageMaker does in a VPC as a model's role ("Give SageMaker access to resources in your VPC")."""
+
+
+def model_role(
+    scope: Construct, id: str, *, model: ModelConfig, stage: str, image: Image, storage: Storage, vpc: bool
+) -> iam.Role:
+    """The execution role of one model: it pulls its image, reads weights, and writes its log and metrics. `vpc`: it
+    stands in the network."""
+    role = iam.Role(
+        scope,
+        id,
+        assumed_by=iam.ServicePrincipal(
+            SAGEMAKER, conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}}
+        ),
+        description=f"Hosted model {model.name}",
+    )
+    for statement in pull_rights(image):
+        role.add_to_policy(statement)
+    bucket = storage.artefacts
+    own = [bucket.arn_for_objects(pattern) for pattern in READABLE]
+    foreign = _foreign(model)
+    role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=[*own, *foreign]))
+    buckets = [bucket.bucket_arn, *(arn.partition("/")[0] for arn in foreign)]
+    role.add_to_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=buckets))
+    role.add_to_policy(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[storage.key.key_arn]))
+    groups = [
+        names.component_log(names.component(stage, model.name)),
+        names.endpoint_log(names.endpoint(stage, model.name)),
+    ]
+    logs = [_arn("logs", f"log-group:{group}{below}") for group in groups for below in ("", ":*")]
+    role.add_to_policy(
+        iam.PolicyStatement(
+            actions=[
+                "logs:CreateLogGroup",
+                "logs:CreateLogStream",
+                "logs:DescribeLogStreams",
+                "logs:PutLogEvents",
+            ],
+            resources=logs,
+        )
+    )
+    # The action knows no resources.
+    role.add_to_policy(
+        iam.PolicyStatement(
+            actions=["cloudwatch:PutMetricData"],
+            resources=["*"],
+            conditions={"StringLike": {"cloudwatch:namespace": "/aws/sagemaker/*"}},
+        )
+    )
+    if vpc:
+        # The describing ones know no resources, the interface's name comes later.
+        role.add_to_policy(iam.PolicyStatement(actions=list(INTERFACES), resources=["*"]))
+    _explain(role, storage, foreign, groups)
+    return role
+
+
+def _explain(role: iam.Role, storage: Storage, foreign: list[str], groups: list[str]) -> None:
+    acknowledge(
+        role,
+        "IAM5",
+        "Resource::*",
+        "GetAuthorizationToken and PutMetricData know no resources, the latter's namespace is a condition; a network "
+        "interface is named when it is made",
+    )
+    for pattern in READABLE:
+        acknowledge_objects(role, storage.artefacts, pattern, "a version or an adapter that is promoted later")
+    for arn in foreign:
+        path = arn.rpartition(":::")[2]
+        acknowledge(
+            role, "IAM5", f"Resource::arn:<AWS::Partition>:s3:::{path}", "the files of the model's source"
+        )
+    for group in groups:
+        finding = f"Resource::arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:{group}:*"
+        acknowledge(role, "IAM5", finding, "the streams of the model's own log group")
+
+
+def components_rights(stage: str, models: list[str], roles: list[iam.Role]) -> list[iam.PolicyStatement]:
+    """What it takes to make, scale and remove the components of these models and of their adapters."""
+    endpoints = [_arn("sagemaker", f"endpoint/{names.endpoint(stage, model)}") for model in models]
+    component, model = _arn("sagemaker", "inference-component/*"), _arn("sagemaker", "model/*")
+    scaling = _arn("application-autoscaling", "scalable-target/*")
+    alarms = _arn("cloudwatch", "alarm:*-from-zero")
+    placing = ["sagemaker:CreateInferenceComponent", "sagemaker:UpdateInferenceComponent"]
+    reading = ["sagemaker:DescribeInferenceComponent", "sagemaker:DeleteInferenceComponent"]
+    targets = ["RegisterScalableTarget", "DeregisterScalableTarget", "PutScalingPolicy", "DeleteScalingPolicy"]
+    return [
+        iam.PolicyStatement(
+            actions=[*placing, "sagemaker:DescribeEndpoint"], resources=[component, *endpoints]
+        ),
+        iam.PolicyStatement(actions=reading, resources=[component]),
+        iam.PolicyStatement(
+            actions=["sagemaker:CreateModel", "sagemaker:DescribeModel", "sagemaker:DeleteModel"],
+            resources=[model],
+        ),
+        # These two know no resources.
+        iam.PolicyStatement(
+            actions=["sagemaker:ListInferenceComponents", "sagemaker:ListModels"], resources=["*"]
+        ),
+        iam.PolicyStatement(
+            actions=["iam:PassRole"],
+            resources=[role.role_arn for role in roles],
+            conditions={"StringEquals": {"iam:PassedToService": SAGEMAKER}},
+        ),
+        iam.PolicyStatement(
+            actions=[f"application-autoscaling:{action}" for action in targets],
+            resources=[scaling],
+            conditions={"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}},
+        ),
+        iam.PolicyStatement(
+            actions=["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"], resources=[alarms]
+        ),
+        iam.PolicyStatement(
+            actions=["iam:CreateServiceLinkedRole"],
+            resources=[
+                f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}:role/aws-service-role/{SCALING}/{LINKED}"
+            ],
+            conditions={"StringEquals": {"iam:AWSServiceName": SCALING}},
+        ),
+    ]
+
+
+def _foreign(model: ModelConfig) -> list[str]:
+    """The objects of a model whose weights lie in a bucket."""
+    if not model.source.startswith("s3://"):
+        return []
+    where = model.source.removeprefix("s3://").rstrip("/")
+    return [f"arn:{cdk.Aws.PARTITION}:s3:::{where}/*"]
+
+
+def _arn(service: str, resource: str) -> str:
+    return f"arn:{cdk.Aws.PARTITION}:{service}:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:{resource}"

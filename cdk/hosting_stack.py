@@ -1,0 +1,69 @@
+"""The middle layer: open models behind names, on machines that come when somebody asks and go when nobody does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+from genai_stack import choices, names
+from genai_stack.config import StackConfig
+
+from .constructs.components import Components
+from .constructs.endpoint_alarms import EndpointAlarms
+from .constructs.hosting_dashboard import hosting_dashboard
+from .constructs.model_endpoint import ModelEndpoint
+from .training_stack import TrainingStack
+
+
+class HostingStack(cdk.Stack):
+    """One endpoint for each model of the catalogue that has an instance, published under
+    `/genai-stack/<stage>/hosting/models`. It stands on the training stack's bucket, key, network and alarm topic."""
+
+    def __init__(
+        self, scope: Construct, stage: str, config: StackConfig, training: TrainingStack, staging: Path
+    ) -> None:
+        super().__init__(
+            scope,
+            names.cloudformation_stack("hosting"),
+            stack_name=f"{names.cloudformation_stack('hosting')}-{stage}",
+            description=f"genai-stack {stage}: open models and their fine-tunes on SageMaker",
+            tags={"genai-stack:stage": stage},
+        )
+        models = config.hosted_models
+        alarms = EndpointAlarms(self, "Alarms", topic=training.alarms, stage=stage)
+        group = ec2.SecurityGroup(
+            self,
+            "Models",
+            vpc=training.network.vpc,
+            description="Hosted models: out to anywhere, in from nowhere",
+        )
+        endpoints = [
+            ModelEndpoint(
+                self,
+                names.hosted(model.name).rpartition("/")[2],
+                model=model,
+                stage=stage,
+                storage=training.storage,
+                network=training.network,
+                nat=config.training.network.egress == "nat",
+                security_group=group,
+                alarms=alarms,
+            )
+            for model in models
+        ]
+        placed = [endpoint for endpoint in endpoints if not choices.asynchronous(endpoint.model)]
+        if placed:
+            placing = Components(
+                self,
+                "Placing",
+                endpoints=placed,
+                stage=stage,
+                config=config.training,
+                storage=training.storage,
+                staging=staging,
+            )
+            alarms.unhandled(placing.function)
+        hosting_dashboard(self, "Dashboard", stage, list(models))

@@ -1,0 +1,29 @@
+"""The hosting stack's templates take the place of the training stack's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cdk.conftest import read_template
+
+NAME = "GenaiStack-Hosting"
+
+
+@pytest.fixture(scope="session")
+def template(hosting_assembly: Path) -> Iterator[dict[str, Any]]:
+    """The hosting stack's template. Nobody changes it."""
+    content = read_template(hosting_assembly, NAME)
+    before = json.dumps(content, sort_keys=True)
+    yield content
+    assert json.dumps(content, sort_keys=True) == before
+
+
+@pytest.fixture(scope="session")
+def reserved(reserved_assembly: Path) -> dict[str, Any]:
+    """That of another stage: behind NAT gateways, with an image of its own."""
+    return read_template(reserved_assembly, NAME)
