@@ -6,12 +6,15 @@ import asyncio
 import builtins
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import msgspec
 
 from ..errors import EngineFailed, GenAIStackError, NotFound, Overloaded, RequestError
 from ..ports import ModelVersion, Services
+from ..protocol.anatomy import Anatomy
+from . import anatomy
+from .anatomy import AnatomyOptions
 from .loop import LoopThread
 
 CHAT = "/v1/chat/completions"
@@ -68,6 +71,10 @@ class AsyncHosting:
                         yield chunk
         raise EngineFailed(f"the answer of {model!r} broke off; ask again")
 
+    async def anatomy(self, text: str, *, model: str, **options: Unpack[AnatomyOptions]) -> Anatomy:
+        """How `model` reads `text`, step by step; see docs/anatomy.md for the options. Raises as `invoke` does."""
+        return anatomy.read(await self.invoke(model, {**options, "text": text}, route=anatomy.ROUTE))
+
     async def deploy(
         self, model: str, source: str | None = None, *, task: Task = "chat", base: str | None = None
     ) -> None:
@@ -122,6 +129,10 @@ class Hosting:
     def stream(self, model: str, body: Mapping[str, Any], *, route: str = CHAT) -> Iterator[dict[str, Any]]:
         """The chunks of the answer as they come; see AsyncHosting.stream."""
         return self._loop.iterate(self._over.stream(model, body, route=route))
+
+    def anatomy(self, text: str, *, model: str, **options: Unpack[AnatomyOptions]) -> Anatomy:
+        """How `model` reads `text`, step by step; see AsyncHosting.anatomy."""
+        return self._loop.run(self._over.anatomy(text, model=model, **options))
 
     def deploy(
         self, model: str, source: str | None = None, *, task: Task = "chat", base: str | None = None

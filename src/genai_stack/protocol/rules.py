@@ -87,7 +87,9 @@ def check_anatomy(request: AnatomyRequest) -> None:
     for name, steps in _STEPS_OF.items():
         if getattr(request, name) is not None and not set(steps) & set(request.steps):
             wanted = " or ".join(f"'{step}'" for step in steps)
-            raise _invalid(name, f"goes with the step {wanted}, which `steps` leaves out; add it or leave this out")
+            raise _invalid(
+                name, f"goes with the step {wanted}, which `steps` leaves out; add it or leave this out"
+            )
     if request.layers is not None and "attention" not in request.steps and not request.lens:
         raise _invalid("layers", "needs the step 'attention' or `lens: true`; add one, or leave `layers` out")
 

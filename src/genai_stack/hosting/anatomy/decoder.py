@@ -86,12 +86,13 @@ class DecoderModel:
     def _rotation(self, length: int) -> tuple[FloatArray, FloatArray]:
         """[length, d] cosines and sines: the farther into the text, the farther a head's vectors are turned, so that
         their fit depends on how far apart two tokens are."""
-        angles = np.outer(np.arange(length, dtype=np.float32), np.float32(self._shape.inverse_frequencies))
+        speeds = np.array(self._shape.inverse_frequencies, dtype=np.float32)
+        angles = np.outer(np.arange(length, dtype=np.float32), speeds)
         angles = np.concatenate([angles, angles], axis=-1)
         return np.cos(angles), np.sin(angles)
 
 
 def _turn(x: FloatArray, cos: FloatArray, sin: FloatArray) -> FloatArray:
     first, second = np.split(x, 2, axis=-1)
-    turned: FloatArray = x * cos + np.concatenate([-second, first], axis=-1) * sin
-    return turned
+    turned: FloatArray = np.concatenate([-second, first], axis=-1)
+    return x * cos + turned * sin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,7 +27,7 @@ from ...protocol.anatomy import (
 from ...protocol.replies import Usage
 from ..text import Text
 from ..weights import FloatArray
-from .arithmetic import project, softmax, unit
+from .arithmetic import project, unit
 from .layer import Layer, Model
 from .plan import Plan, plan
 from .tokens import cut
@@ -226,7 +227,7 @@ class _Reading:
             told = [self._candidate(id, scores, shares) for id in top]
             self._lens[place].append(Lens(layer.index, told))
 
-    def _scored(self, state: FloatArray) -> Iterator[tuple[int, FloatArray, FloatArray]]:
+    def _scored(self, state: FloatArray) -> Iterator[tuple[int, FloatArray, NDArray[np.float64]]]:
         """(position, logits, probabilities) of each wanted position."""
         places, temperature = self._wanted.positions, self._wanted.temperature
         for first in range(0, len(places), _AT_ONCE):
@@ -252,7 +253,7 @@ class _Reading:
                 )
         return found if count else [[] for _ in rows]
 
-    def _candidate(self, id: int, scores: FloatArray, shares: FloatArray) -> Candidate:
+    def _candidate(self, id: int, scores: FloatArray, shares: NDArray[np.float64]) -> Candidate:
         id = int(id)
         return Candidate(id, self._text.token_text(id), _short(scores[id]), float(shares[id]))
 
@@ -279,12 +280,16 @@ def _pooled(after: FloatArray, vectors: bool) -> Pooled:
     return Pooled(_numbers(unit(after) @ vector), _numbers(vector) if vectors else None)
 
 
-def _shares(scores: FloatArray, temperature: float) -> FloatArray:
-    """Probabilities in float64, so that they add up to 1 to twelve digits. The limit at temperature 0 is certainty."""
-    exact = scores.astype(np.float64)
+def _shares(scores: FloatArray, temperature: float) -> NDArray[np.float64]:
+    """Probabilities, added up to 1 in float64. The limit at temperature 0 is certainty."""
     if temperature == 0:
-        return (np.arange(len(exact)) == exact.argmax()).astype(np.float64)  # type: ignore[return-value]
-    return softmax(exact / temperature)  # type: ignore[arg-type]
+        certain = np.zeros(len(scores))
+        certain[scores.argmax()] = 1
+        return certain
+    exact = scores.astype(np.float64) / temperature
+    shares = np.exp(exact - exact.max())
+    normed: NDArray[np.float64] = shares / shares.sum()
+    return normed
 
 
 def _largest(row: FloatArray, count: int) -> NDArray[np.intp]:
@@ -301,9 +306,11 @@ def _numbers(row: FloatArray) -> list[float]:
     return numbers
 
 
-def _short(number: float | np.floating[np.generic]) -> float:
+def _short(number: Any) -> float:
     return round(float(number), 7)
 
 
 def _too_long(what: str, most: int) -> ContextLengthExceeded:
-    return ContextLengthExceeded(f"Anatomy looks at {most} tokens at most; {what}. Shorten the text.", param="text")
+    return ContextLengthExceeded(
+        f"Anatomy looks at {most} tokens at most; {what}. Shorten the text.", param="text"
+    )

@@ -1,6 +1,6 @@
 """BERT in NumPy: the vectors of a text as they pass from layer to layer. Every token sees every other.
 
-    token + position → norm → N × [ attention → add, norm → two matrices → add, norm ]
+token + position → norm → N × [ attention → add, norm → two matrices → add, norm ]
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class EncoderModel:
         x = layer_norm(
             gelu(x), self._weights[norm + "weight"], self._weights[norm + "bias"], self._shape.layer_norm_eps
         )
-        own = head + "decoder.weight"
-        scores: FloatArray = x @ (self._weights[own] if own in self._weights else self.table).T
+        tied = head + "decoder.weight" not in self._weights
+        scores: FloatArray = x @ (self.table if tied else self._weights[head + "decoder.weight"]).T
         return scores + self._weights[head + "bias"]
 
     def _tensor(self, name: str) -> FloatArray:
