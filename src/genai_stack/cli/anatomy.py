@@ -23,9 +23,15 @@ STEPS = ("tokens", "embeddings", "attention", "output")
 @click.command()
 @click.argument("text", nargs=-1)
 @click.option("--model", help="Name of the model.  [default: the stack's first chat model]")
-@click.option("--step", "steps", type=click.Choice(STEPS), multiple=True, help="Only this step; again for more.")
-@click.option("--compare", multiple=True, metavar="WORD", help="Measure every token against it; again for more.")
-@click.option("--layer", "layers", type=click.IntRange(0), multiple=True, help="Only this layer; again for more.")
+@click.option(
+    "--step", "steps", type=click.Choice(STEPS), multiple=True, help="Only this step; again for more."
+)
+@click.option(
+    "--compare", multiple=True, metavar="WORD", help="Measure every token against it; again for more."
+)
+@click.option(
+    "--layer", "layers", type=click.IntRange(0), multiple=True, help="Only this layer; again for more."
+)
 @click.option(
     "--head", "heads", type=click.IntRange(0), multiple=True, help="This head, and not the mean over all."
 )
@@ -82,7 +88,9 @@ def anatomy(
 
 def _asked(options: dict[str, Any]) -> dict[str, Any]:
     """What was given, as the API calls it."""
-    asked = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items() if value}
+    asked = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in options.items() if value
+    }
     for name in ("neighbours", "temperature"):  # 0 says something
         if options[name] is not None:
             asked[name] = options[name]

@@ -104,7 +104,9 @@ def _output(figure: Any, found: Anatomy) -> None:
         last = found.output[-1]
         bars = [(_label(candidate.token), candidate.probability) for candidate in last.top]
         bars.append(("(all others)", last.rest))
-        axes.set_title(f"Output: what comes after {_label(found.tokens[last.position].token)}, as probabilities")
+        axes.set_title(
+            f"Output: what comes after {_label(found.tokens[last.position].token)}, as probabilities"
+        )
     else:
         similarity = found.pooled.similarity if found.pooled else []
         bars = [(_label(token.token), s) for token, s in zip(found.tokens, similarity, strict=True)][:MOST]

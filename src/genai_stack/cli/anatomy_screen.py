@@ -114,7 +114,7 @@ def _attention(found: Anatomy, words: Sequence[str], out: Console) -> None:
         by_token.setdefault(state.position, []).append(state)
     shown_rows = list(by_token.items())[-ROWS:]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("token", "moved per layer", "like its start", "now nearest to", "last moved towards"):
+    for column in ("token", "moved per layer", "like its start", "now nearest to"):
         table.add_column(column)
     farthest = max(state.moved for states in by_token.values() for state in states) or 1.0
     for position, states in shown_rows:
@@ -123,8 +123,7 @@ def _attention(found: Anatomy, words: Sequence[str], out: Console) -> None:
             Text(shown(found.tokens[position].token)),
             _bars([state.moved / farthest for state in states]),
             _degree(last.similarity_to_start),
-            _near(last.nearest[:2]),
-            _near(last.towards[:2]),
+            _near(last.nearest),
         )
     out.print(table)
     if words:
@@ -161,7 +160,9 @@ def _output(found: Anatomy, _words: Sequence[str], out: Console) -> None:
         "The last vector becomes a score for every token of the vocabulary; softmax turns the scores into "
         "probabilities that add up to 1. One is drawn, put behind the text, and all of it starts again.",
     )
-    table = Table("after" if found.shape.kind == "decoder" else "in place of", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        "after" if found.shape.kind == "decoder" else "in place of", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     table.add_column("likeliest")
     if found.shape.kind == "decoder":
         table.add_column("what does come")

@@ -7,11 +7,11 @@ To see how it works, read the files in this order:
     encoder.py     the same of a model that turns a text into one vector
     arithmetic.py  the few formulas they need
     dissect.py     what is worth telling of each step: neighbours, movements, likeliest tokens
-    answer.py      how a request is read and answered
+    route.py       how a request is read and answered
 
 All of it is NumPy on safetensors, in float32. The engine that serves may round the same weights to int8.
 """
 
-from .answer import answer
+from .route import answer
 
 __all__ = ["answer"]
