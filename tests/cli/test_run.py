@@ -20,6 +20,7 @@ VERBS = (
     "evaluate",
     "batch",
     "chat",
+    "anatomy",
     "models",
     "keys",
     "jobs",

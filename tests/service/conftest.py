@@ -91,6 +91,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"model": EMBED, "input": "Hi"},
     "/v1/tokenize": {"model": CHAT, "prompt": "Hi"},
     "/v1/detokenize": {"model": CHAT, "tokens": [1, 2]},
+    "/v1/anatomy": {"model": CHAT, "text": "Hi"},
 }
 
 

@@ -145,6 +145,42 @@ ANSWERS: dict[str, Any] = {
     },
     "/v1/tokenize": {"count": 2, "max_model_len": 512, "tokens": [1, 2]},
     "/v1/detokenize": {"prompt": "Hello"},
+    "/v1/anatomy": {
+        "object": "anatomy",
+        "model": CHAT,
+        "shape": {"kind": "decoder", "layers": 1, "heads": 1, "width": 2, "vocabulary": 9},
+        "tokens": [
+            {"position": 0, "id": 7, "token": "Hi", "text": "Hi", "bytes": [72, 105], "start": 0, "end": 2}
+        ],
+        "skipped": [],
+        "embeddings": [{"position": 0, "norm": 1.0, "point": [0.0, 0.0], "neighbours": []}],
+        "attention": [{"layer": 0, "head": None, "rows": [{"position": 0, "weights": [1.0], "rest": 0.0}]}],
+        "states": [
+            {
+                "layer": 0,
+                "position": 0,
+                "norm": 2.0,
+                "moved": 1.0,
+                "similarity_to_start": 0.5,
+                "point": [0.0, 0.0],
+                "nearest": [{"id": 8, "token": "Ho", "similarity": 0.25}],
+                "towards": [],
+                "compared": None,
+                "vector": None,
+            }
+        ],
+        "output": [
+            {
+                "position": 0,
+                "top": [{"id": 8, "token": "Ho", "logit": 3.5, "probability": 0.75}],
+                "rest": 0.25,
+                "entropy": 0.8,
+                "next": None,
+            }
+        ],
+        "pooled": None,
+        "usage": {"prompt_tokens": 1, "total_tokens": 1},
+    },
 }
 
 

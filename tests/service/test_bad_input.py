@@ -17,6 +17,7 @@ TEXT = {
     "/v1/embeddings": "input",
     "/v1/tokenize": "prompt",
     "/v1/detokenize": "tokens",
+    "/v1/anatomy": "text",
 }
 
 

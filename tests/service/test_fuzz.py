@@ -27,6 +27,7 @@ FIELDS = st.sampled_from(
             *(
                 "seed logprobs top_logprobs tools tool_choice response_format metadata user best_of suffix".split()
             ),
+            *("text steps layers heads positions attention_top neighbours compare vectors top_k lens".split()),
         }
     )
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .. import __version__
+from .anatomy import anatomy
 from .batch import batch
 from .chat import chat
 from .completion import completion
@@ -28,5 +29,5 @@ def root() -> None:
     """
 
 
-for command in (up, train, evaluate, batch, chat, models, keys, jobs, serve, quickstart, completion):
+for command in (up, train, evaluate, batch, chat, anatomy, models, keys, jobs, serve, quickstart, completion):
     root.add_command(command)

@@ -7,7 +7,7 @@ import builtins
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 
@@ -15,8 +15,11 @@ from ..config import GateConfig, derived_name
 from ..errors import Conflict, EngineFailed, GenAIStackError, InvalidSpec, NotFound, Overloaded, RequestError
 from ..hosted import Task
 from ..ports import ModelVersion, Services
+from ..protocol.anatomy import Anatomy
 from ..registry import pick, split
 from ..sources import absolute
+from . import anatomy
+from .anatomy import AnatomyOptions
 from .gate import Gate
 from .importing import Told, bring
 from .loop import LoopThread
@@ -85,6 +88,10 @@ class AsyncHosting:
                             raise EngineFailed(str(chunk["error"].get("message", "the stream broke off")))
                         yield chunk
         raise EngineFailed(f"the answer of {model!r} broke off; ask again")
+
+    async def anatomy(self, text: str, *, model: str, **options: Unpack[AnatomyOptions]) -> Anatomy:
+        """How `model` reads `text`, step by step; see docs/anatomy.md for the options. Raises as `invoke` does."""
+        return anatomy.read(await self.invoke(model, {**options, "text": text}, route=anatomy.ROUTE))
 
     async def deploy(
         self, model: str, source: str | None = None, *, task: Task = "chat", base: str | None = None
@@ -219,6 +226,10 @@ class Hosting:
     def stream(self, model: str, body: Mapping[str, Any], *, route: str = CHAT) -> Iterator[dict[str, Any]]:
         """The chunks of the answer as they come; see AsyncHosting.stream."""
         return self._loop.iterate(self._over.stream(model, body, route=route))
+
+    def anatomy(self, text: str, *, model: str, **options: Unpack[AnatomyOptions]) -> Anatomy:
+        """How `model` reads `text`, step by step; see AsyncHosting.anatomy."""
+        return self._loop.run(self._over.anatomy(text, model=model, **options))
 
     def deploy(
         self, model: str, source: str | None = None, *, task: Task = "chat", base: str | None = None

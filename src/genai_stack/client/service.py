@@ -1,14 +1,19 @@
-"""The top layer: the `openai` package's own clients, pointed at the stack and keyed."""
+"""The top layer: the `openai` package's own clients, pointed at the stack and keyed, and what OpenAI doesn't have."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
+from ..protocol.anatomy import Anatomy
+from . import anatomy
+from .anatomy import AnatomyOptions
 from .endpoint import Endpoint
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
+
+_PATH = anatomy.ROUTE.removeprefix("/v1")  # the base URL ends in /v1
 
 
 class Service:
@@ -21,6 +26,11 @@ class Service:
         from openai import OpenAI
 
         return OpenAI(base_url=self._endpoint.base_url, api_key=self._endpoint.key)
+
+    def anatomy(self, text: str, *, model: str, **options: Unpack[AnatomyOptions]) -> Anatomy:
+        """How `model` reads `text`, step by step, through the API. Raises what `openai` raises."""
+        body = {**options, "model": model, "text": text}
+        return anatomy.read(self.openai.post(_PATH, cast_to=object, body=body))
 
     def close(self) -> None:
         if "openai" in self.__dict__:
@@ -37,6 +47,11 @@ class AsyncService:
         from openai import AsyncOpenAI
 
         return AsyncOpenAI(base_url=self._endpoint.base_url, api_key=self._endpoint.key)
+
+    async def anatomy(self, text: str, *, model: str, **options: Unpack[AnatomyOptions]) -> Anatomy:
+        """How `model` reads `text`, step by step, through the API. Raises what `openai` raises."""
+        body = {**options, "model": model, "text": text}
+        return anatomy.read(await self.openai.post(_PATH, cast_to=object, body=body))
 
     async def close(self) -> None:
         if "openai" in self.__dict__:

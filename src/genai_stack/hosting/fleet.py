@@ -94,6 +94,7 @@ class Fleet:
             vocabulary=vocabulary,
             width=width,
             defaults=read_defaults(self._directory),
+            directory=self._directory,
         )
         self.adapters: dict[str, Adapter] = {}
         self._clock = itertools.count(1)
@@ -171,7 +172,9 @@ class Fleet:
             load = msgspec.structs.replace(self._load, adapter=str(adapter.directory))
             engine = Engine(load, max_waiting=self._limits.max_waiting)
             engine.start()
-            adapter.served = msgspec.structs.replace(self.base, name=adapter.name, engine=engine)
+            adapter.served = msgspec.structs.replace(
+                self.base, name=adapter.name, engine=engine, adapter=adapter.directory
+            )
         return adapter.served
 
     def _make_room(self) -> None:

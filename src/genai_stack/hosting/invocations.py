@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import EngineFailed, GenAIStackError, NotFound, RequestError, TooLarge
 from ..protocol import (
+    AnatomyRequest,
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,
@@ -21,7 +22,7 @@ from ..protocol import (
     decode,
     problems,
 )
-from . import chat, completions, embeddings, tokens
+from . import anatomy, chat, completions, embeddings, tokens
 from .answer import Answer
 from .fleet import Fleet
 from .serving import Served
@@ -32,6 +33,7 @@ ROUTES: dict[str, tuple[type[Any], Callable[[Served, Any], Awaitable[Answer]]]] 
     "/v1/embeddings": (EmbeddingRequest, embeddings.answer),
     "/v1/tokenize": (TokenizeRequest, tokens.tokenize),
     "/v1/detokenize": (DetokenizeRequest, tokens.detokenize),
+    "/v1/anatomy": (AnatomyRequest, anatomy.answer),
 }
 MAX_BODY = 32 * 1024 * 1024
 """Bytes; a longer body gets 413."""

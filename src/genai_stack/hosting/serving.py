@@ -24,7 +24,7 @@ class Defaults(msgspec.Struct, frozen=True):
 
 class Served(msgspec.Struct, frozen=True):
     """One model that answers. `context` is its window in tokens; `width` the size of its embeddings, 0 for a model
-    that generates text."""
+    that generates text. Its files are in `directory`, those of an adapter on it in `adapter`."""
 
     name: str
     text: Text
@@ -33,6 +33,8 @@ class Served(msgspec.Struct, frozen=True):
     vocabulary: int
     width: int
     defaults: Defaults
+    directory: Path
+    adapter: Path | None = None
 
     def require_text(self) -> None:
         """Raises RequestError for a model that only embeds."""

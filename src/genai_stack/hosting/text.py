@@ -74,6 +74,16 @@ class Text:
         ids: list[int] = self._first.encode(text, add_special_tokens=special).ids
         return ids
 
+    def spans(self, text: str, *, control: bool, special: bool) -> list[tuple[int, tuple[int, int] | None]]:
+        """Ids as `encode` (`control`) or `encode_plain` makes them, each with the characters [start, end) of `text` it
+        was made from; None for what the model wants around a text."""
+        found = (self._full if control else self._first).encode(text, add_special_tokens=special)
+        around = found.special_tokens_mask
+        return [
+            (id, None if added else span)
+            for id, span, added in zip(found.ids, found.offsets, around, strict=True)
+        ]
+
     def conversation(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None, *, answer: bool = True
     ) -> list[int]:

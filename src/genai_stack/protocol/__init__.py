@@ -4,6 +4,7 @@
 """
 
 from . import problems
+from .anatomy import AnatomyRequest
 from .decoding import decode
 from .messages import (
     AssistantMessage,
@@ -26,6 +27,7 @@ from .requests import (
 )
 
 __all__ = [
+    "AnatomyRequest",
     "AssistantMessage",
     "ChatRequest",
     "CompletionRequest",

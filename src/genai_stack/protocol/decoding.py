@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..errors import RequestError
+from .anatomy import AnatomyRequest
 from .requests import (
     ChatRequest,
     CompletionRequest,
@@ -22,11 +23,18 @@ from .requests import (
 )
 from .rules import RULES
 
-R = TypeVar("R", bound=Request)
+R = TypeVar("R", bound=Request | AnatomyRequest)
 
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(kind)
-    for kind in (ChatRequest, CompletionRequest, EmbeddingRequest, TokenizeRequest, DetokenizeRequest)
+    for kind in (
+        ChatRequest,
+        CompletionRequest,
+        EmbeddingRequest,
+        TokenizeRequest,
+        DetokenizeRequest,
+        AnatomyRequest,
+    )
 }
 _WHERE = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>[^`]*)`$")
 _FIELD = re.compile(r"^Object (?P<what>contains unknown|missing required) field `(?P<name>.*)`$", re.DOTALL)

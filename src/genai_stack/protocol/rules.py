@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import RequestError
+from .anatomy import AnatomyRequest
 from .messages import AssistantMessage, JsonSchema, Message, NamedTool, Tool
 from .requests import (
     ChatRequest,
@@ -76,12 +77,45 @@ def check_detokenize(request: DetokenizeRequest) -> None:
     """Any list of token ids will do; which ids exist is the model's to say."""
 
 
+def check_anatomy(request: AnatomyRequest) -> None:
+    for name in ("steps", "layers", "heads", "positions", "compare"):
+        chosen = getattr(request, name)
+        if isinstance(chosen, list) and len(set(chosen)) < len(chosen):
+            raise _invalid(name, "names one thing twice; name each once")
+    if request.steps is None:
+        return
+    for name, steps in _STEPS_OF.items():
+        if getattr(request, name) is not None and not set(steps) & set(request.steps):
+            wanted = " or ".join(f"'{step}'" for step in steps)
+            raise _invalid(
+                name, f"goes with the step {wanted}, which `steps` leaves out; add it or leave this out"
+            )
+    if request.layers is not None and "attention" not in request.steps and not request.lens:
+        raise _invalid("layers", "needs the step 'attention' or `lens: true`; add one, or leave `layers` out")
+
+
+_STEPS_OF: dict[str, tuple[str, ...]] = {
+    "positions": ("embeddings", "attention", "output"),
+    "layers": ("attention", "output"),
+    "heads": ("attention",),
+    "attention_top": ("attention",),
+    "compare": ("attention",),
+    "neighbours": ("embeddings", "attention"),
+    "dimensions": ("embeddings", "attention"),
+    "vectors": ("embeddings", "attention"),
+    "top_k": ("output",),
+    "temperature": ("output",),
+    "lens": ("output",),
+}
+"""Per parameter of an anatomy the steps it says something about."""
+
 RULES: dict[type[Any], Callable[[Any], None]] = {
     ChatRequest: check_chat,
     CompletionRequest: check_completion,
     EmbeddingRequest: check_embedding,
     TokenizeRequest: check_tokenize,
     DetokenizeRequest: check_detokenize,
+    AnatomyRequest: check_anatomy,
 }
 
 

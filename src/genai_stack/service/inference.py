@@ -6,6 +6,7 @@ from typing import Any
 
 from ..ports import ModelHost
 from ..protocol import (
+    AnatomyRequest,
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,
@@ -26,6 +27,7 @@ ROUTES: dict[str, tuple[type[Any], str | None]] = {
     "/v1/embeddings": (EmbeddingRequest, "embedding"),
     "/v1/tokenize": (TokenizeRequest, None),
     "/v1/detokenize": (DetokenizeRequest, None),
+    "/v1/anatomy": (AnatomyRequest, None),
 }
 """Per route what it reads, and the task a model must be for."""
 
