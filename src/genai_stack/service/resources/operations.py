@@ -1,0 +1,55 @@
+"""What /openapi.json says about these routes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from ...protocol import files
+
+CURSOR = ("after", "limit")
+
+
+class Operation(NamedTuple):
+    """`reply` None means the content of a file. `form` says that the request is multipart/form-data."""
+
+    method: Literal["get", "post", "delete"]
+    path: str
+    id: str
+    summary: str
+    reply: type[Any] | None
+    request: type[Any] | None = None
+    form: bool = False
+    query: tuple[str, ...] = ()
+
+
+FILES = (
+    Operation(
+        "get", "/v1/files", "listFiles", "List files", files.FileList, query=(*CURSOR, "order", "purpose")
+    ),
+    Operation("post", "/v1/files", "createFile", "Upload a file", files.FileObject, files.FileForm, form=True),
+    Operation("get", "/v1/files/{id}", "showFile", "Show a file", files.FileObject),
+    Operation("delete", "/v1/files/{id}", "deleteFile", "Delete a file", files.FileDeleted),
+    Operation("get", "/v1/files/{id}/content", "readFile", "A file's content, or a range of it", None),
+    Operation(
+        "post", "/v1/uploads", "createUpload", "Announce a file in parts", files.Upload, files.UploadRequest
+    ),
+    Operation(
+        "post",
+        "/v1/uploads/{id}/parts",
+        "addPart",
+        "Upload a part",
+        files.UploadPart,
+        files.PartForm,
+        form=True,
+    ),
+    Operation(
+        "post",
+        "/v1/uploads/{id}/complete",
+        "completeUpload",
+        "Make the file of its parts",
+        files.Upload,
+        files.CompleteRequest,
+    ),
+    Operation("post", "/v1/uploads/{id}/cancel", "cancelUpload", "Give an upload up", files.Upload),
+)
+OPERATIONS: tuple[Operation, ...] = (*FILES,)

@@ -1,0 +1,23 @@
+"""Every route over what a tenant keeps, and the handlers behind them."""
+
+from __future__ import annotations
+
+from ...config import StackConfig
+from ...ports import Services
+from ..exchange import Handler
+from . import file_routes, upload_routes
+from .files import Files
+from .once import Once
+from .uploads import Uploads
+
+
+def table(services: Services, config: StackConfig) -> dict[str, dict[str, Handler]]:
+    """By path and method. None of these handlers asks for a key: the application does, before them."""
+    once = Once(services.records)
+    files = Files(services.objects, services.records, once)
+    uploads = Uploads(files, services.records, once, config.service.max_file_bytes)
+    most = config.service.max_body_bytes
+    return {
+        **file_routes.routes(files, config.service.max_file_bytes),
+        **upload_routes.routes(uploads, files, most),
+    }
