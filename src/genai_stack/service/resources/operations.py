@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from ...protocol import files
+from ...protocol import batches, files
 
 CURSOR = ("after", "limit")
 
@@ -52,4 +52,12 @@ FILES = (
     ),
     Operation("post", "/v1/uploads/{id}/cancel", "cancelUpload", "Give an upload up", files.Upload),
 )
-OPERATIONS: tuple[Operation, ...] = (*FILES,)
+BATCHES = (
+    Operation("get", "/v1/batches", "listBatches", "List batches", batches.BatchList, query=CURSOR),
+    Operation(
+        "post", "/v1/batches", "createBatch", "Run a file of requests", batches.Batch, batches.BatchRequest
+    ),
+    Operation("get", "/v1/batches/{id}", "showBatch", "Show a batch", batches.Batch),
+    Operation("post", "/v1/batches/{id}/cancel", "cancelBatch", "Stop a batch", batches.Batch),
+)
+OPERATIONS: tuple[Operation, ...] = (*FILES, *BATCHES)

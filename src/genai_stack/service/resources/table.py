@@ -5,7 +5,8 @@ from __future__ import annotations
 from ...config import StackConfig
 from ...ports import Services
 from ..exchange import Handler
-from . import file_routes, upload_routes
+from . import batch_routes, file_routes, upload_routes
+from .batches import Batches
 from .files import Files
 from .once import Once
 from .uploads import Uploads
@@ -16,8 +17,10 @@ def table(services: Services, config: StackConfig) -> dict[str, dict[str, Handle
     once = Once(services.records)
     files = Files(services.objects, services.records, once)
     uploads = Uploads(files, services.records, once, config.service.max_file_bytes)
+    batches = Batches(files, services.records, services.jobs, services.registry, once)
     most = config.service.max_body_bytes
     return {
         **file_routes.routes(files, config.service.max_file_bytes),
         **upload_routes.routes(uploads, files, most),
+        **batch_routes.routes(batches, most),
     }
