@@ -17,6 +17,7 @@ LEAVES = {
     "hosted",
     "config",
     "json_lines",
+    "learning_rates",
     "toml_lines",
     "machines",
     "names",

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 
 from ..errors import InvalidSpec
+from ..learning_rates import DEFAULTS
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -130,8 +131,7 @@ class TrainingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def learning_rate(self) -> float:
         """The peak learning rate, the method's default filled in."""
-        defaults = {"lora": 2e-4, "qlora": 2e-4, "full": 5e-5, "pretrain": 1e-3, "dpo": 2e-5}
-        return self.hyperparameters.learning_rate or defaults[self.method]
+        return self.hyperparameters.learning_rate or DEFAULTS[self.method]
 
     @property
     def adapter(self) -> bool:

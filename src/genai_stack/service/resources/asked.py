@@ -37,8 +37,9 @@ def idempotency_key(exchange: Exchange) -> bytes | None:
     return found[0]
 
 
-def query(exchange: Exchange, *names: str) -> dict[str, str]:
-    """The query's parameters. Raises RequestError for one that isn't among `names`, and one that comes twice."""
+def query(exchange: Exchange, *names: str, pattern: re.Pattern[str] | None = None) -> dict[str, str]:
+    """The query's parameters. Raises RequestError for one that isn't among `names` and doesn't fit `pattern`, and for
+    one that comes twice."""
     try:
         if len(exchange.query) > _LONGEST:
             raise ValueError("too long")
@@ -51,7 +52,7 @@ def query(exchange: Exchange, *names: str) -> dict[str, str]:
         ) from None
     given: dict[str, str] = {}
     for name, value in pairs:
-        if name not in names:
+        if name not in names and not (pattern and pattern.fullmatch(name)):
             raise RequestError(
                 f"'{name[:80]}' isn't a known query parameter here; leave it out.",
                 param=name[:80],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from ...protocol import batches, files
+from ...protocol import batches, files, tuning
 
 CURSOR = ("after", "limit")
 
@@ -60,4 +60,22 @@ BATCHES = (
     Operation("get", "/v1/batches/{id}", "showBatch", "Show a batch", batches.Batch),
     Operation("post", "/v1/batches/{id}/cancel", "cancelBatch", "Stop a batch", batches.Batch),
 )
-OPERATIONS: tuple[Operation, ...] = (*FILES, *BATCHES)
+_JOBS = "/v1/fine_tuning/jobs"
+TUNING = (
+    Operation(
+        "get", _JOBS, "listTuningJobs", "List fine-tuning jobs", tuning.TuningJobList,
+        query=(*CURSOR, "metadata"),
+    ),
+    Operation("post", _JOBS, "createTuningJob", "Fine-tune a model", tuning.TuningJob, tuning.TuningRequest),
+    Operation("get", f"{_JOBS}/{{id}}", "showTuningJob", "Show a fine-tuning job", tuning.TuningJob),
+    Operation("post", f"{_JOBS}/{{id}}/cancel", "cancelTuningJob", "Stop a fine-tuning job", tuning.TuningJob),
+    Operation(
+        "get", f"{_JOBS}/{{id}}/events", "listTuningEvents", "What a job tells, newest first",
+        tuning.TuningEventList, query=CURSOR,
+    ),
+    Operation(
+        "get", f"{_JOBS}/{{id}}/checkpoints", "listTuningCheckpoints", "A job's callable checkpoints",
+        tuning.TuningCheckpointList, query=CURSOR,
+    ),
+)  # fmt: skip
+OPERATIONS: tuple[Operation, ...] = (*FILES, *BATCHES, *TUNING)
