@@ -20,32 +20,11 @@ from genai_stack.service.resources.files import Files
 from genai_stack.service.resources.once import Once
 from genai_stack.service.resources.shelf import Page
 from tests.service.resources.conftest import stores
+from tests.service.resources.mortal import Died, Mortal
 from tests.service.resources.queue import HandQueue
 from tests.service.resources.test_batches import ENDPOINT, entry, line
 
 RANK = {"validating": 0, "in_progress": 1, "cancelling": 2, "finalizing": 2, **dict.fromkeys(ENDED, 3)}
-
-
-class Died(BaseException):
-    """Stands for kill -9: nothing handles it."""
-
-
-class Mortal:
-    """A store whose process dies before its `after`-th call from now."""
-
-    def __init__(self, store: Any) -> None:
-        self.store, self.after = store, -1
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self.store, name)
-
-        def call(*args: Any, **options: Any) -> Any:
-            if self.after == 0:
-                raise Died
-            self.after -= 1
-            return method(*args, **options)
-
-        return call
 
 
 class BatchesMachine(RuleBasedStateMachine):
