@@ -28,11 +28,13 @@ RANK = {"validating": 0, "in_progress": 1, "cancelling": 2, "finalizing": 2, **d
 
 
 class BatchesMachine(RuleBasedStateMachine):
+    stores = staticmethod(stores)
+
     def __init__(self) -> None:
         super().__init__()
         self.root = tempfile.TemporaryDirectory()
         self.jobs = HandQueue()
-        self.services = stores(Path(self.root.name), self.jobs)
+        self.services = self.stores(Path(self.root.name), self.jobs)
         self.seen: dict[str, Any] = {}
         self.cancelled: set[str] = set()
         self.number = 0
@@ -146,6 +148,6 @@ class BatchesMachine(RuleBasedStateMachine):
 
 
 BatchesMachine.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=15, deadline=None, database=None
+    max_examples=15, stateful_step_count=15, deadline=None, database=None
 )
 TestBatches = BatchesMachine.TestCase

@@ -25,12 +25,13 @@ class Died(Exception):
 
 
 class FilesMachine(RuleBasedStateMachine):
+    stores = staticmethod(stores)
     made = Bundle("made")
 
     def __init__(self) -> None:
         super().__init__()
         self.root = tempfile.TemporaryDirectory()
-        self.services = stores(Path(self.root.name), HandQueue())
+        self.services = self.stores(Path(self.root.name), HandQueue())
         self.expected: dict[str, list[tuple[str, bytes]]] = {"one": [], "two": []}
         self.claimed: dict[tuple[str, bytes], tuple[str, bytes]] = {}
         self.busy: set[str] = set()
@@ -133,5 +134,5 @@ class FilesMachine(RuleBasedStateMachine):
         assert len(self.services.objects.list("files/")) == sum(map(len, self.expected.values()))
 
 
-FilesMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=15, deadline=None, database=None)
+FilesMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=15, deadline=None, database=None)
 TestFiles = FilesMachine.TestCase

@@ -24,11 +24,13 @@ from tests.service.resources.queue import HandQueue
 
 
 class TuningMachine(RuleBasedStateMachine):
+    stores = staticmethod(stores)
+
     def __init__(self) -> None:
         super().__init__()
         self.root = tempfile.TemporaryDirectory()
         self.jobs = HandQueue()
-        self.services = stores(Path(self.root.name), self.jobs)
+        self.services = self.stores(Path(self.root.name), self.jobs)
         self.seen: dict[str, Any] = {}
         self.number = 0
         self.open()
@@ -121,6 +123,6 @@ class TuningMachine(RuleBasedStateMachine):
 
 
 TuningMachine.TestCase.settings = settings(
-    max_examples=20, stateful_step_count=15, deadline=None, database=None
+    max_examples=15, stateful_step_count=15, deadline=None, database=None
 )
 TestTuning = TuningMachine.TestCase
