@@ -44,6 +44,8 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 16 * 1024 * 1024
     """A request body over this gets 413."""
+    max_file_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 8 * 1024 * 1024 * 1024
+    """A file over this gets 413, whether it comes whole or in parts."""
 
 
 class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,6 +22,7 @@ GenAIStackError                       500 server_error
     ├── MethodNotAllowed              405
     ├── Conflict                      409 (never retried)
     ├── TooLarge                      413
+    ├── RangeNotSatisfiable           416
     ├── ContextLengthExceeded         400 context_length_exceeded
     └── Overloaded                    429 rate_limit_exceeded (retry after a moment)
 
@@ -167,6 +168,17 @@ class Conflict(RequestError):
 class TooLarge(RequestError):
     status = 413
     code = "request_too_large"
+
+
+class RangeNotSatisfiable(RequestError):
+    """`size` is how many bytes there are."""
+
+    status = 416
+    code = "range_not_satisfiable"
+
+    def __init__(self, message: str, *, size: int) -> None:
+        super().__init__(message)
+        self.size = size
 
 
 class ContextLengthExceeded(RequestError):

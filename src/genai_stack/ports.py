@@ -48,6 +48,10 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Nothing happens when the key doesn't exist."""
 
+    def address(self, key: str) -> str:
+        """Where a job of this place reads the object while it is neither replaced nor deleted: a path, or
+        s3://bucket/key. Raises ObjectNotFound."""
+
 
 class Record(msgspec.Struct, frozen=True):
     """One JSON object. `version` starts at 1 and grows by one with every write."""
@@ -135,6 +139,10 @@ class JobQueue(Protocol):
 
     def log(self, id: str) -> str:
         """What the job has printed so far."""
+
+    def output(self, id: str, name: str) -> Iterator[bytes]:
+        """The file `name` that the job left in its output, in chunks. Raises NotFound, and ObjectNotFound at once when
+        there is no such file."""
 
 
 class ModelVersion(msgspec.Struct, frozen=True):

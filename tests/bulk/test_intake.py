@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genai_stack.bulk import intake
 from genai_stack.bulk.intake import Fault, inspect, read, require
 from genai_stack.errors import InvalidData
+from genai_stack.protocol import batch_lines as intake
 from tests.bulk.conftest import CHAT, chat_line, write_batch
 
 

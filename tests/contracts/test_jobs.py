@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from genai_stack.errors import NotFound, RequestError
+from genai_stack.errors import NotFound, ObjectNotFound, RequestError
 from genai_stack.ports import FINAL_STATES, JobQueue, JobRequest
 from tests.contracts.adapters import JOBS, REGISTRIES
 from tests.contracts.tiny import is_running, tiny, wait
@@ -54,6 +54,10 @@ def test_a_job_runs_and_tells_what_it_does(queue: JobQueue) -> None:
     assert [e["type"] for e in queue.events("j-1", after=1)] == ["b"]
     assert queue.metrics("j-1") == [{"loss": 1.5}]
     assert job.spec == submitted.spec
+    assert b"".join(queue.output("j-1", "manifest.json")) == b"{}"
+    for absent in ("nothing.json", "../spec.json"):
+        with pytest.raises((ObjectNotFound, RequestError)):
+            queue.output("j-1", absent)
 
 
 def test_success_registers_the_model_first(queue: JobQueue, adapter: str, tmp_path: Path) -> None:

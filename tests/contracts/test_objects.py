@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from genai_stack.errors import ObjectNotFound, RequestError
 from genai_stack.ports import ObjectStore
+from genai_stack.wiring import object_store
 from tests.contracts.adapters import OBJECTS, takes_key
 
 ODD_KEYS = [
@@ -253,3 +254,15 @@ TestObjectsMachine = ObjectsMachine.TestCase
 TestObjectsMachine.settings = settings(
     max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+def test_an_address_is_where_a_job_reads_it(store: ObjectStore) -> None:
+    store.put("a/b.txt", b"content")
+    address = store.address("a/b.txt")
+    if address.startswith("s3://"):
+        there, key = object_store(address)
+        assert there.get(key) == b"content"
+    else:
+        assert Path(address).read_bytes() == b"content"
+    with pytest.raises(ObjectNotFound):
+        store.address("a/c.txt")

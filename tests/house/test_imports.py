@@ -22,6 +22,7 @@ LEAVES = {
     "registries",
     "config",
     "json_lines",
+    "learning_rates",
     "toml_lines",
     "machines",
     "managed",
@@ -66,7 +67,7 @@ TRAINERS = {
 TABLE: dict[str, tuple[set[str], set[str]]] = {
     **{leaf: (LEAVES, {"msgspec"}) for leaf in LEAVES},
     "sources": (LEAVES | {"wiring"}, {"msgspec", "huggingface_hub"}),
-    "service": (LEAVES, {"msgspec", "aiohttp", *SERVING}),
+    "service": (LEAVES, {"msgspec", "aiohttp", "python_multipart", *SERVING}),
     "hosting": (LEAVES, {"msgspec", "aiohttp", *SERVING, *ENGINE}),
     "training": (LEAVES | {"wiring", "hosting.publish"}, {"msgspec", *TRAINERS}),
     "bulk": (LEAVES | {"wiring", "client.endpoint", "client.child"}, {"msgspec", "lm_eval", "torch"}),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai_stack.training.examples import Chat, Completion, Passage, Preference, parse
+from genai_stack.training.examples import Chat, Completion, Passage, Preference, parse, typed
 from genai_stack.training.strict import Fault
 
 ASK = {"role": "user", "content": "Hi"}
@@ -170,3 +170,21 @@ def test_any_object_is_an_example_or_a_fault(value: dict[str, Any]) -> None:
     except Fault:
         return
     assert isinstance(example, (Chat, Completion, Passage, Preference))
+
+
+def test_a_preference_as_openai_has_it() -> None:
+    asked, good, bad = [{"role": "user", "content": "Hi"}], "Yes?", "No."
+    answers = {
+        "preferred_output": [{"role": "assistant", "content": good}],
+        "non_preferred_output": [{"role": "assistant", "content": bad}],
+    }
+    theirs = typed({"input": {"messages": asked, "tools": []}, **answers})
+    ours = {"chosen": answers["preferred_output"], "rejected": answers["non_preferred_output"]}
+    assert theirs == typed({"prompt": asked, **ours})
+    for faulty in (
+        {"input": asked, **answers},
+        {**answers},
+        {"input": {"messages": asked}, "preferred_output": []},
+    ):
+        with pytest.raises(Fault):
+            typed(faulty)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -111,6 +111,10 @@ class BatchJobs:
         entry = self._tended(self._jobs.get(id))
         stream = self._main_stream(entry) if entry.nodes > 1 else entry.log
         return self._log.read(stream) if stream else ""
+
+    def output(self, id: str, name: str) -> Iterator[bytes]:
+        self._jobs.get(id)
+        return self._objects.read(f"{names.job_output(id)}/{name}")
 
     def close(self) -> None:
         """Closes idle connections. Jobs run on."""

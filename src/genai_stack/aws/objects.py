@@ -111,6 +111,10 @@ class S3Objects:
         with translated("s3", self._name):
             self._client.delete_object(Bucket=self.bucket, Key=key)
 
+    def address(self, key: str) -> str:
+        self.head(key)
+        return f"s3://{self.bucket}/{key}"
+
     def close(self) -> None:
         """Closes idle connections; the store opens new ones on use."""
         self._client.close()

@@ -8,6 +8,7 @@ finished and metrics.jsonl how much that is. A line that fails is in errors.json
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -65,7 +66,7 @@ def run(spec: BatchSpec, place: Place, log: RunLog, stop: threading.Event) -> No
 def _engine(
     spec: BatchSpec, place: Place, lines: Iterator[Line], ledger: Ledger, stop: threading.Event
 ) -> None:
-    if spec.engine == "vllm":
+    if spec.engine == "vllm" or (spec.engine == "auto" and shutil.which("vllm")):
         vllm.run(spec, place.scratch / "vllm", lines, ledger.record, stop)
         return
     from .. import wiring

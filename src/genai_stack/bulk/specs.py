@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import msgspec
 
 from .. import spec_file
 from ..errors import InvalidSpec
 from ..ports import ModelVersion
+from ..protocol.batch_lines import Endpoint
 from ..spec_file import S
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
-Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
-ENDPOINTS: tuple[str, ...] = get_args(Endpoint)
 VLLM_ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings")
 """What `vllm run-batch` knows."""
 
@@ -44,8 +43,9 @@ class BatchSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     endpoint: Endpoint
     output: Text
     """The directory or s3://bucket/prefix that receives the run; an unfinished one in it is resumed."""
-    engine: Literal["local", "vllm"] = "local"
-    """`local` is the embedded engine; `vllm` runs `vllm run-batch`, which the GPU container has."""
+    engine: Literal["local", "vllm", "auto"] = "local"
+    """`local` is the embedded engine; `vllm` runs `vllm run-batch`, which the GPU container has; `auto` takes vLLM
+    where it is on PATH."""
     max_in_flight: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 64
     """Requests that share the engine's batch."""
     threads: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0

@@ -95,6 +95,13 @@ class DirectoryObjects:
         for (blob,) in blobs:
             (self._blobs / blob).unlink(missing_ok=True)
 
+    def address(self, key: str) -> str:
+        with self._index.read() as connection:
+            row = connection.execute("SELECT blob FROM objects WHERE key = ?", (_valid(key),)).fetchone()
+        if row is None:
+            raise _absent(key)
+        return str((self._blobs / row[0]).absolute())
+
     def close(self) -> None:
         self._index.close()
 

@@ -11,11 +11,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
 
 from genai_stack import settings
-from genai_stack.errors import RequestError
+from genai_stack.errors import ObjectNotFound, RequestError
 from genai_stack.ports import FINAL_STATES, Job, JobRequest
 
 from .home import Home
@@ -110,6 +110,20 @@ class ProcessJobs:
         except FileNotFoundError:
             return ""
 
+    def output(self, id: str, name: str) -> Iterator[bytes]:
+        self.get(id)
+        folder = JobFolder(self._home, id).output
+        path = folder / name
+        try:
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise FileNotFoundError
+            file = path.open("rb")
+        except (OSError, ValueError):
+            raise ObjectNotFound(f"job {id} left no file {name[:200]!r}; read the job's log") from None
+        chunks = _chunks(file)
+        next(chunks)  # from here on the generator owns the file, and closes it when it is dropped
+        return chunks
+
     def close(self) -> None:
         """Lets go of the table. Jobs run on."""
         self._table.close()
@@ -146,3 +160,10 @@ class ProcessJobs:
             # Someone has to wait for it, or it stays a zombie for as long as we live.
             threading.Thread(target=runner.wait, name=f"job-runner-{number}", daemon=True).start()
             return
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        yield b""
+        while chunk := file.read(1 << 20):
+            yield chunk

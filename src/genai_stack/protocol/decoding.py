@@ -7,35 +7,16 @@ numbers and nesting. A key that comes twice counts with its last value, as in ev
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
 
 from ..errors import RequestError
-from .anatomy import AnatomyRequest
-from .requests import (
-    ChatRequest,
-    CompletionRequest,
-    DetokenizeRequest,
-    EmbeddingRequest,
-    Request,
-    TokenizeRequest,
-)
 from .rules import RULES
 
-R = TypeVar("R", bound=Request | AnatomyRequest)
+R = TypeVar("R", bound=msgspec.Struct)
 
-_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind)
-    for kind in (
-        ChatRequest,
-        CompletionRequest,
-        EmbeddingRequest,
-        TokenizeRequest,
-        DetokenizeRequest,
-        AnatomyRequest,
-    )
-}
 _WHERE = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>[^`]*)`$")
 _FIELD = re.compile(r"^Object (?P<what>contains unknown|missing required) field `(?P<name>.*)`$", re.DOTALL)
 _TAG = re.compile(r"^Invalid (?:enum )?value (?P<value>.*)$", re.DOTALL)
@@ -45,7 +26,7 @@ _LONGEST = 300
 def decode(kind: type[R], body: bytes) -> R:
     """Raises RequestError (400), with the offending field in `param` where one is to blame."""
     try:
-        request: R = _DECODERS[kind].decode(body)
+        request: R = _decoder(kind).decode(body)
     except msgspec.ValidationError as error:
         raise _refusal(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -55,8 +36,14 @@ def decode(kind: type[R], body: bytes) -> R:
         raise RequestError(
             "The body nests too deeply; send a flatter JSON object.", code="invalid_json"
         ) from None
-    RULES[kind](request)
+    if (check := RULES.get(kind)) is not None:
+        check(request)
     return request
+
+
+@cache
+def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
 
 
 def _refusal(detail: str) -> RequestError:

@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from ..errors import GenAIStackError
+from ..errors import GenAIStackError, RangeNotSatisfiable
 
 DONE = b"data: [DONE]\n\n"
 
@@ -30,4 +30,6 @@ def headers(error: GenAIStackError) -> list[tuple[str, str]]:
         found.append(("x-should-retry", "true" if error.should_retry else "false"))
     if error.status == 401:
         found.append(("www-authenticate", 'Bearer realm="genai-stack"'))
+    if isinstance(error, RangeNotSatisfiable):
+        found.append(("content-range", f"bytes */{error.size}"))
     return found

@@ -25,6 +25,7 @@ from .exchange import CLIENT_GONE, ClientGone, Exchange, Handler, stopping
 from .inference import ROUTES, forward
 from .keys import ApiKeys
 from .metrics import CONTENT_TYPE, Metrics
+from .resources.table import table as resources
 
 KEEP_ALIVE_SECONDS = 10.0
 _EXCHANGE = "genai_stack.exchange"
@@ -64,6 +65,8 @@ def build_app(
         "GET": guarded(models.shown(catalogue)),
         "DELETE": guarded(models.deleted(catalogue, services.models)),
     }
+    for path, methods in resources(services, config).items():
+        table[path] = {method: guarded(handler) for method, handler in methods.items()}
     table["/health"] = {"GET": health.health}
     table["/ready"] = {"GET": health.ready(services.models, config)}
     table["/metrics"] = {"GET": exposition}

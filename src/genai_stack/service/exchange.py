@@ -47,6 +47,7 @@ class Exchange:
         "path_params",
         "principal",
         "prompt_tokens",
+        "query",
         "receive",
         "request_id",
         "route",
@@ -59,6 +60,7 @@ class Exchange:
         self.started = time.perf_counter()
         self.method: str = scope["method"]
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.query: bytes = scope.get("query_string", b"")
         self.path_params: dict[str, Any] = {}
         self.receive = receive
         self._send = send
@@ -106,6 +108,10 @@ class Exchange:
         except TimeoutError:
             pass
         await self.finish()
+
+    async def begin(self, status: int, kind: bytes, headers: Headers = ()) -> None:
+        """Starts an answer whose body follows by `write` and `finish`."""
+        await self._start(status, kind, list(headers))
 
     async def open_stream(self, kind: bytes) -> None:
         """Starts a 200 whose body follows in pieces; nothing happens when it has started."""

@@ -10,6 +10,7 @@ import msgspec
 from ..protocol import anatomy, replies, requests
 from .exchange import Exchange
 from .intake import WAIT_MOST_SECONDS
+from .resources.operations import OPERATIONS, Operation
 
 _POSTS: dict[str, tuple[str, type[Any], type[Any], type[Any] | None]] = {
     "/v1/chat/completions": (
@@ -54,6 +55,7 @@ def document() -> bytes:
     """The encoded document; the same bytes every time."""
     kinds = {kind for _, *kinds in _POSTS.values() for kind in kinds if kind is not None}
     kinds |= {replies.ModelList, replies.ModelCard, replies.ModelDeleted, replies.Health, replies.ProblemBody}
+    kinds |= {kind for op in OPERATIONS for kind in (op.request, op.reply) if kind is not None}
     ordered = sorted(kinds, key=lambda kind: kind.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=_REF)
     paths: dict[str, Any] = {route: {"post": _post(route)} for route in _POSTS}
@@ -62,6 +64,8 @@ def document() -> bytes:
         "get": _get("showModel", "Show a model", replies.ModelCard) | {"parameters": [_MODEL]},
         "delete": _get("deleteModel", "Delete a fine-tune", replies.ModelDeleted) | {"parameters": [_MODEL]},
     }
+    for op in OPERATIONS:
+        paths.setdefault(op.path, {})[op.method] = _operation(op)
     paths["/health"] = {"get": _get("health", "Whether the API is up", replies.Health) | {"security": []}}
     paths["/ready"] = {"get": _get("ready", "Whether the model answers", replies.Health) | {"security": []}}
     paths["/metrics"] = {"get": _plain("metrics", "Prometheus metrics", "text/plain", {"type": "string"})}
@@ -96,6 +100,28 @@ def _post(route: str) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(request)}}},
         "responses": {"200": {"description": "The answer", "content": content}, "default": _failure()},
     }
+
+
+def _operation(op: Operation) -> dict[str, Any]:
+    about = _get(op.id, op.summary, op.reply) if op.reply else _content(op)
+    named = [{**_MODEL, "name": "id"}] if "{id}" in op.path else []
+    asked = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in op.query]
+    if parameters := [*named, *asked]:
+        about["parameters"] = parameters
+    if op.request is not None:
+        kind = "multipart/form-data" if op.form else "application/json"
+        about["requestBody"] = {"required": True, "content": {kind: {"schema": _ref(op.request)}}}
+    return about
+
+
+def _content(op: Operation) -> dict[str, Any]:
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    responses = {
+        "200": {"description": "All of it", "content": content},
+        "206": {"description": "The range that was asked for", "content": content},
+        "default": _failure(),
+    }
+    return {"operationId": op.id, "summary": op.summary, "responses": responses}
 
 
 def _get(operation: str, summary: str, reply: type[Any]) -> dict[str, Any]:

@@ -6,9 +6,11 @@
 | `{"prompt": "...", "completion": "..."}` | a completion; both may be lists of turns, which makes it a chat |
 | `{"text": "..."}` | a passage |
 | `{"prompt"?: ..., "chosen": ..., "rejected": ...}` | a preference: strings, or lists of turns |
+| `{"input": {"messages", "tools"?}, "preferred_output": [...], "non_preferred_output": [...]}` | the same |
 
 Without a `prompt`, what `chosen` and `rejected` begin with alike is the prompt. `chosen` and `rejected` go before
-`messages`, and other keys beside these are ignored. The forms are TRL's (its "dataset formats").
+`messages`, and other keys beside these are ignored. The forms are TRL's (its "dataset formats"); the last one is
+OpenAI's, and is for JSON lines only.
 """
 
 from __future__ import annotations
@@ -72,6 +74,8 @@ def parse(line: bytes) -> Example | None:
 
 def typed(value: dict[str, Any]) -> Example:
     """The example that an object spells. Raises Fault."""
+    if "preferred_output" in value or "non_preferred_output" in value:
+        value = _of_openai(value)
     if "chosen" in value or "rejected" in value:
         return _preference(value)
     if "messages" in value:
@@ -82,6 +86,18 @@ def typed(value: dict[str, Any]) -> Example:
     if "text" in value:
         return Passage(_text(value, "text"))
     raise Fault("has neither 'messages', 'prompt' and 'completion', 'chosen' and 'rejected', nor 'text'")
+
+
+def _of_openai(value: dict[str, Any]) -> dict[str, Any]:
+    """A preference as OpenAI's API takes it, as one of ours."""
+    for key in ("input", "preferred_output", "non_preferred_output"):
+        if key not in value:
+            raise Fault(f"{key!r} is missing")
+    given = value["input"]
+    if not isinstance(given, dict) or "messages" not in given:
+        raise Fault("'input' isn't an object with messages")
+    chosen, rejected = value["preferred_output"], value["non_preferred_output"]
+    return {"prompt": given["messages"], "tools": given.get("tools"), "chosen": chosen, "rejected": rejected}
 
 
 def _preference(value: dict[str, Any]) -> Preference:

@@ -12,6 +12,7 @@ import msgspec
 
 from .. import spec_file
 from ..errors import InvalidSpec
+from ..learning_rates import DEFAULTS
 from ..spec_file import SPEC_BYTES
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -128,8 +129,7 @@ class TrainingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def learning_rate(self) -> float:
         """The peak learning rate, the method's default filled in."""
-        defaults = {"lora": 2e-4, "qlora": 2e-4, "full": 5e-5, "pretrain": 1e-3, "dpo": 2e-5}
-        return self.hyperparameters.learning_rate or defaults[self.method]
+        return self.hyperparameters.learning_rate or DEFAULTS[self.method]
 
     @property
     def adapter(self) -> bool:

@@ -1,0 +1,75 @@
+"""Idempotency-Key: a create that is sent again has one effect.
+
+The first to come with a key claims it: the claim says what was asked (a digest) and under which id it is made. Whoever
+comes with the same key makes the same thing under the same id, or finds it made. A claim counts for a day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+import msgspec
+
+from ...errors import ConditionFailed, Conflict
+from ...ports import RecordStore
+
+COLLECTION = "idempotency"
+KEPT_SECONDS = 86_400.0
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """`made` says that the thing was there once: if it isn't now, it was deleted."""
+
+    digest: str
+    id: str
+    created: float
+    made: bool = False
+
+
+class Once:
+    def __init__(self, records: RecordStore) -> None:
+        self._records = records
+
+    def claim(self, tenant: str, key: bytes | None, asked: str, fresh: str) -> Claim:
+        """The claim on `key`: the one there is, else a new one for the id `fresh`. `asked` tells requests apart. Raises
+        Conflict when the key was used for another request."""
+        new = Claim(hashlib.sha256(asked.encode()).hexdigest(), fresh, time.time())
+        if key is None:
+            return new
+        place, id = _place(tenant, key)
+        while True:
+            record = self._records.get(place, id)
+            if record is not None:
+                there = msgspec.convert(record.item, Claim)
+                if there.created > new.created - KEPT_SECONDS:
+                    if there.digest != new.digest:
+                        raise Conflict(
+                            "This Idempotency-Key was used for another request; take a new key for this one.",
+                            code="idempotency_key_reused",
+                        )
+                    return there
+            try:
+                version = record.version if record else 0
+                self._records.put(place, id, msgspec.to_builtins(new), if_version=version)
+                return new
+            except ConditionFailed:
+                continue
+
+    def made(self, tenant: str, key: bytes | None, claim: Claim) -> None:
+        """Notes that what the claim is for is there."""
+        if key is not None and not claim.made:
+            place, id = _place(tenant, key)
+            self._records.put(place, id, msgspec.to_builtins(msgspec.structs.replace(claim, made=True)))
+
+
+def gone(claim: Claim) -> Conflict:
+    """For a retry whose thing was made and deleted since."""
+    return Conflict(
+        f"{claim.id}, which was made with this Idempotency-Key, was deleted since; take a new key to make another.",
+        code="idempotency_key_reused",
+    )
+
+
+def _place(tenant: str, key: bytes) -> tuple[str, str]:
+    return f"{COLLECTION}/{tenant}", hashlib.sha256(key).hexdigest()

@@ -1,0 +1,81 @@
+"""What /openapi.json says about these routes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from ...protocol import batches, files, tuning
+
+CURSOR = ("after", "limit")
+
+
+class Operation(NamedTuple):
+    """`reply` None means the content of a file. `form` says that the request is multipart/form-data."""
+
+    method: Literal["get", "post", "delete"]
+    path: str
+    id: str
+    summary: str
+    reply: type[Any] | None
+    request: type[Any] | None = None
+    form: bool = False
+    query: tuple[str, ...] = ()
+
+
+FILES = (
+    Operation(
+        "get", "/v1/files", "listFiles", "List files", files.FileList, query=(*CURSOR, "order", "purpose")
+    ),
+    Operation("post", "/v1/files", "createFile", "Upload a file", files.FileObject, files.FileForm, form=True),
+    Operation("get", "/v1/files/{id}", "showFile", "Show a file", files.FileObject),
+    Operation("delete", "/v1/files/{id}", "deleteFile", "Delete a file", files.FileDeleted),
+    Operation("get", "/v1/files/{id}/content", "readFile", "A file's content, or a range of it", None),
+    Operation(
+        "post", "/v1/uploads", "createUpload", "Announce a file in parts", files.Upload, files.UploadRequest
+    ),
+    Operation(
+        "post",
+        "/v1/uploads/{id}/parts",
+        "addPart",
+        "Upload a part",
+        files.UploadPart,
+        files.PartForm,
+        form=True,
+    ),
+    Operation(
+        "post",
+        "/v1/uploads/{id}/complete",
+        "completeUpload",
+        "Make the file of its parts",
+        files.Upload,
+        files.CompleteRequest,
+    ),
+    Operation("post", "/v1/uploads/{id}/cancel", "cancelUpload", "Give an upload up", files.Upload),
+)
+BATCHES = (
+    Operation("get", "/v1/batches", "listBatches", "List batches", batches.BatchList, query=CURSOR),
+    Operation(
+        "post", "/v1/batches", "createBatch", "Run a file of requests", batches.Batch, batches.BatchRequest
+    ),
+    Operation("get", "/v1/batches/{id}", "showBatch", "Show a batch", batches.Batch),
+    Operation("post", "/v1/batches/{id}/cancel", "cancelBatch", "Stop a batch", batches.Batch),
+)
+_JOBS = "/v1/fine_tuning/jobs"
+TUNING = (
+    Operation(
+        "get", _JOBS, "listTuningJobs", "List fine-tuning jobs", tuning.TuningJobList,
+        query=(*CURSOR, "metadata"),
+    ),
+    Operation("post", _JOBS, "createTuningJob", "Fine-tune a model", tuning.TuningJob, tuning.TuningRequest),
+    Operation("get", f"{_JOBS}/{{id}}", "showTuningJob", "Show a fine-tuning job", tuning.TuningJob),
+    Operation("post", f"{_JOBS}/{{id}}/cancel", "cancelTuningJob", "Stop a fine-tuning job", tuning.TuningJob),
+    Operation(
+        "get", f"{_JOBS}/{{id}}/events", "listTuningEvents", "What a job tells, newest first",
+        tuning.TuningEventList, query=CURSOR,
+    ),
+    Operation(
+        "get", f"{_JOBS}/{{id}}/checkpoints", "listTuningCheckpoints", "A job's callable checkpoints",
+        tuning.TuningCheckpointList, query=CURSOR,
+    ),
+)  # fmt: skip
+OPERATIONS: tuple[Operation, ...] = (*FILES, *BATCHES, *TUNING)

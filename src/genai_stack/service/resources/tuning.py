@@ -1,0 +1,233 @@
+"""A tenant's fine-tuning jobs: a record that is made first, and a job of the queue that is submitted after it, which
+whoever looks at one keeps up with.
+
+As with batches, a record promises its job before that is submitted, and a job is cancelled only once the queue knows
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from ...errors import Conflict, GenAIStackError, NotFound, RequestError
+from ...ports import JobQueue, JobRequest, ModelRegistry, ModelVersion, RecordStore
+from ...protocol.tuning import TuningCheckpoint, TuningError, TuningEvent, TuningRequest
+from . import tuning_events, tuning_records
+from .files import Files
+from .once import Once
+from .shelf import Found, Page, Shelf
+from .tuning_records import StoredTuning
+
+
+class Tuning:
+    """All of it waits on stores: call it in a thread."""
+
+    def __init__(
+        self, files: Files, records: RecordStore, jobs: JobQueue, registry: ModelRegistry, once: Once
+    ) -> None:
+        self._files, self._jobs, self._registry, self._once = files, jobs, registry, once
+        self._shelf = Shelf(records, StoredTuning, "tuning", "ftjob-", "fine-tuning job")
+        files.busy["ftjob-"] = self.busy
+
+    def create(self, tenant: str, request: TuningRequest, key: bytes | None) -> StoredTuning:
+        """The job. What its data holds is looked at when it runs. Raises NotFound for a file or the model,
+        RequestError, Conflict."""
+        claim = self._once.claim(tenant, key, f"tuning {request}", self._shelf.new_id())
+        if self._shelf.find(tenant, claim.id) is None:
+            self._check_files(tenant, request)
+            for integration in request.integrations or ():
+                raise RequestError(
+                    f"'{integration.type[:80]}' isn't offered here; leave it out, and read the job's events.",
+                    param="integrations",
+                    code="unsupported_integration",
+                )
+            source = self._base(request.model)
+            self._shelf.add(tenant, tuning_records.begun(claim.id, request, source, self._files.new_id()))
+        self._once.made(tenant, key, claim)
+        return self.get(tenant, claim.id)
+
+    def get(self, tenant: str, id: str) -> StoredTuning:
+        """As its job is now. Raises NotFound."""
+        return self._looked_at(tenant, self._shelf.get(tenant, id))
+
+    def page(self, tenant: str, page: Page, keep: Callable[[StoredTuning], bool]) -> Found[StoredTuning]:
+        found = self._shelf.page(tenant, page, keep)
+        return Found([self._looked_at(tenant, job) for job in found.items], found.has_more)
+
+    def cancel(self, tenant: str, id: str) -> StoredTuning:
+        """Returns when the job's end is ordered. Final; nothing happens to a job that was cancelled. Raises NotFound,
+        and Conflict for one that has ended otherwise."""
+        job = self._looked_at(tenant, self._shelf.change(tenant, id, tuning_records.stopped))
+        if job.status not in ("cancelled",) and (job.ended or not job.stopping):
+            raise Conflict(f"This job has {job.status}; it can't be cancelled.", code="job_ended")
+        return job
+
+    def events(self, tenant: str, id: str, page: Page) -> Found[TuningEvent]:
+        """Newest first. Raises NotFound, and RequestError for a cursor that is none of the job's."""
+        job = self.get(tenant, id)
+        told, measured = self._told(job)
+        found = tuning_events.events(job, told, measured, self._addresses(job))[::-1]
+        if page.after is not None:
+            at = next((n for n, event in enumerate(found) if event.id == page.after), None)
+            if at is None:
+                raise RequestError(
+                    "'after' is no event of this job; give the id of the last one you have.",
+                    param="after",
+                    code="invalid_value",
+                )
+            found = found[at + 1 :]
+        return Found(found[: page.limit], len(found) > page.limit)
+
+    def checkpoints(self, tenant: str, id: str) -> list[TuningCheckpoint]:
+        """Those that a request may name. Raises NotFound."""
+        job = self.get(tenant, id)
+        found = tuning_events.checkpoint(job, self._told(job)[1])
+        if found is None:
+            return []
+        try:
+            self._registry.get(found.fine_tuned_model_checkpoint)
+        except NotFound:  # deleted since
+            return []
+        return [found]
+
+    def busy(self, tenant: str, id: str) -> bool:
+        job = self._shelf.find(tenant, id)
+        return job is not None and not self._looked_at(tenant, job).ended
+
+    def _check_files(self, tenant: str, request: TuningRequest) -> None:
+        for param in ("training_file", "validation_file"):
+            if (id := getattr(request, param)) is None:
+                continue
+            file = self._files.find(tenant, id)
+            if file is None:
+                raise NotFound(
+                    f"There is no file {id[:80]!r}; upload it with purpose 'fine-tune'.", param=param
+                )
+            if file.purpose != "fine-tune":
+                raise RequestError(
+                    f"The file's purpose is {file.purpose!r}; upload it again with purpose 'fine-tune'.",
+                    param=param,
+                    code="invalid_purpose",
+                )
+
+    def _base(self, name: str) -> str:
+        """The source of the base. Raises NotFound, and RequestError for one that can't be tuned."""
+        version = self._registry.get(name)
+        if version.task != "chat" or version.base is not None:
+            what = "a fine-tune itself" if version.base else f"for {version.task}"
+            raise RequestError(
+                f"'{name}' is {what}; name a whole chat model.", param="model", code="model_not_tunable"
+            )
+        return version.source
+
+    def _looked_at(self, tenant: str, job: StoredTuning) -> StoredTuning:
+        """The job a step or more further, where there is one to take. What a store or the queue can't do now, the next
+        look does."""
+        if job.ended:
+            return job
+        with suppress(GenAIStackError):
+            if not job.promised:
+                job = self._promised(tenant, job)
+            if job.promised and not job.ended:
+                job = self._followed(tenant, job)
+        return job
+
+    def _promised(self, tenant: str, job: StoredTuning) -> StoredTuning:
+        for param in ("training_file", "validation_file"):
+            try:
+                if (id := getattr(job, param)) is not None:
+                    self._files.use(tenant, id, job.id)
+            except NotFound as error:
+                return self._shelf.change(
+                    tenant,
+                    job.id,
+                    partial(_refused, fault=TuningError("file_not_found", error.message, param)),
+                )
+
+        def promised(now: StoredTuning) -> StoredTuning:
+            return now if now.ended else msgspec.structs.replace(now, promised=True)
+
+        return self._shelf.change(tenant, job.id, promised)
+
+    def _submitted(self, tenant: str, job: StoredTuning) -> None:
+        """The queue knows the job from here on. Raises what the queue raises."""
+        try:
+            self._jobs.get(job.id)
+            return
+        except NotFound:
+            pass
+        train, held = (
+            self._files.objects.address(self._files.use(tenant, id, job.id).blob) if id else ""
+            for id in (job.training_file, job.validation_file)
+        )
+        model = ModelVersion(job.makes, "", base=job.model, job=job.id)
+        try:
+            self._jobs.submit(JobRequest(job.id, "train", job.spec(train, held or None), model))
+        except GenAIStackError:
+            if self._jobs.get(job.id).state != "failed":  # a job that was refused tells of it itself
+                raise
+
+    def _followed(self, tenant: str, job: StoredTuning) -> StoredTuning:
+        self._submitted(tenant, job)
+        theirs = self._jobs.cancel(job.id) if job.stopping else self._jobs.get(job.id)
+        told, measured = self._told(job) if theirs.state != "queued" else ([], [])
+        error, tokens = None, None
+        if theirs.state == "failed":
+            error = self._fault(job, theirs.error, told)
+        kept = theirs.state == "succeeded" and bool(measured)
+        if theirs.state == "succeeded":
+            last: dict[str, Any] = next(
+                (line for line in reversed(told) if line.get("type") == "succeeded"), {}
+            )
+            tokens = last.get("tokens") if isinstance(last.get("tokens"), int) else None
+            if kept:
+                self._keep_results(tenant, job, measured)
+        finish = tuning_events.finish(measured, theirs.started)
+        return self._shelf.change(
+            tenant,
+            job.id,
+            lambda now: tuning_records.followed(now, theirs, error, tokens, finish, kept),
+        )
+
+    def _keep_results(self, tenant: str, job: StoredTuning, measured: list[dict[str, Any]]) -> None:
+        if self._files.find(tenant, job.results) is not None:
+            return
+        blob = self._files.store(tuning_events.results(measured))
+        file = self._files.made(tenant, job.results, blob, "step_metrics.csv", "fine-tune-results", None)
+        if file.blob != blob.key:
+            self._files.drop(blob)
+
+    def _fault(self, job: StoredTuning, message: str | None, told: list[dict[str, Any]]) -> TuningError:
+        text, param = message or "the job ended without a reason; create it again", None
+        for address, id in self._addresses(job).items():
+            if address in text:
+                param = "training_file" if id == job.training_file else "validation_file"
+                text = text.replace(address, id)
+        invalid = bool(told) and told[-1].get("type") == "invalid"
+        return TuningError(f"invalid_{param}" if invalid and param else "training_failed", text, param)
+
+    def _told(self, job: StoredTuning) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Events and metrics so far; none of a job that isn't in the queue yet."""
+        try:
+            return self._jobs.events(job.id), self._jobs.metrics(job.id)
+        except NotFound:
+            return [], []
+
+    def _addresses(self, job: StoredTuning) -> dict[str, str]:
+        """Where the job reads its files → their ids."""
+        try:
+            data = self._jobs.get(job.id).spec.get("data", {})
+        except NotFound:
+            return {}
+        pairs = ((data.get("train"), job.training_file), (data.get("validation"), job.validation_file))
+        return {str(address): id for address, id in pairs if address and id}
+
+
+def _refused(now: StoredTuning, *, fault: TuningError) -> StoredTuning:
+    """Failed, unless somebody else went further meanwhile."""
+    return now if now.promised else tuning_records.failed(now, fault)

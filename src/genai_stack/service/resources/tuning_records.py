@@ -1,0 +1,190 @@
+"""A fine-tuning job as it is kept, and the ways it may go: validating_files → queued → running → succeeded, failed or
+cancelled. What has ended stays as it is, whoever looks and however often.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+import msgspec
+
+from ... import names
+from ...errors import RequestError
+from ...learning_rates import DEFAULTS
+from ...ports import FINAL_STATES, Job, JobState
+from ...protocol.tuning import (
+    Dpo,
+    DpoHyperparameters,
+    Hyperparameters,
+    Method,
+    Supervised,
+    TuningError,
+    TuningJob,
+    TuningRequest,
+    TuningStatus,
+)
+
+RANK: dict[TuningStatus, int] = {
+    "validating_files": 0, "queued": 1, "running": 2, "succeeded": 3, "failed": 3, "cancelled": 3,
+}  # fmt: skip
+DEFAULT_SUFFIX = "tuned"
+
+
+class StoredTuning(msgspec.Struct, frozen=True):
+    """`source` is what the job is told of its base. `promised`: its job is to be submitted, or was. `stopping`: it is
+    to be cancelled. `results` is the id chosen for its results file, `kept` whether that is there."""
+
+    id: str
+    created_at: int
+    model: str
+    source: str
+    training_file: str
+    validation_file: str | None
+    suffix: str
+    seed: int
+    method: Method
+    metadata: dict[str, str] | None
+    results: str
+    status: TuningStatus = "validating_files"
+    promised: bool = False
+    stopping: bool = False
+    fine_tuned_model: str | None = None
+    finished_at: int | None = None
+    estimated_finish: int | None = None
+    trained_tokens: int | None = None
+    error: TuningError | None = None
+    kept: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.status in FINAL_STATES
+
+    @property
+    def makes(self) -> str:
+        """The name of the model that comes of it."""
+        return names.fine_tuned(self.model, self.suffix, self.id)
+
+    def shown(self, tenant: str) -> TuningJob:
+        given = self.method.supervised and self.method.supervised.hyperparameters
+        return TuningJob(
+            id=self.id,
+            created_at=self.created_at,
+            model=self.model,
+            training_file=self.training_file,
+            status=self.status,
+            organization_id=tenant,
+            seed=self.seed,
+            hyperparameters=given or Hyperparameters(),
+            method=self.method,
+            result_files=[self.results] if self.kept else [],
+            validation_file=self.validation_file,
+            fine_tuned_model=self.fine_tuned_model,
+            finished_at=self.finished_at,
+            estimated_finish=None if self.ended else self.estimated_finish,
+            trained_tokens=self.trained_tokens,
+            error=self.error,
+            metadata=self.metadata,
+        )
+
+    def spec(self, training: str, validation: str | None) -> dict[str, Any]:
+        """The training program's, with the addresses of its data."""
+        dpo = self.method.dpo and self.method.dpo.hyperparameters
+        given = dpo or (self.method.supervised and self.method.supervised.hyperparameters)
+        method = "dpo" if self.method.type == "dpo" else "lora"
+        told: dict[str, Any] = {}
+        if given:
+            told = {"epochs": _told(given.n_epochs), "batch_size": _told(given.batch_size)}
+            if (times := _told(given.learning_rate_multiplier)) is not None:
+                told["learning_rate"] = DEFAULTS[method] * times
+        if dpo:
+            told["dpo_beta"] = _told(dpo.beta)
+        data = {"train": training, **({"validation": validation} if validation else {})}
+        return {
+            "name": self.suffix,
+            "method": method,
+            "base": self.source,
+            "data": data,
+            "seed": self.seed,
+            "hyperparameters": {name: value for name, value in told.items() if value is not None},
+        }
+
+
+def begun(id: str, request: TuningRequest, source: str, results: str) -> StoredTuning:
+    """Raises RequestError for a method that contradicts itself."""
+    return StoredTuning(
+        id=id,
+        created_at=int(time.time()),
+        model=request.model,
+        source=source,
+        training_file=request.training_file,
+        validation_file=request.validation_file,
+        suffix=request.suffix or DEFAULT_SUFFIX,
+        seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
+        method=_method(request),
+        metadata=request.metadata,
+        results=results,
+    )
+
+
+def failed(job: StoredTuning, error: TuningError) -> StoredTuning:
+    if job.ended:
+        return job
+    return msgspec.structs.replace(job, status="failed", error=error, finished_at=int(time.time()))
+
+
+def stopped(job: StoredTuning) -> StoredTuning:
+    """On its way to be cancelled; at its end at once where no job was promised."""
+    if job.ended:
+        return job
+    if not job.promised:
+        return msgspec.structs.replace(job, status="cancelled", finished_at=int(time.time()))
+    return msgspec.structs.replace(job, stopping=True)
+
+
+def followed(
+    now: StoredTuning, job: Job, error: TuningError | None, tokens: int | None, finish: int | None, kept: bool
+) -> StoredTuning:
+    """After a look at the queue's job, whichever order looks are noted in."""
+    states: dict[JobState, TuningStatus] = {state: state for state in ("queued", "running", *FINAL_STATES)}
+    status = states[job.state]
+    if now.ended or RANK[status] < RANK[now.status]:
+        return now
+    after = msgspec.structs.replace(now, status=status, estimated_finish=finish or now.estimated_finish)
+    if not after.ended:
+        return after
+    return msgspec.structs.replace(
+        after,
+        finished_at=int(job.finished or time.time()),
+        fine_tuned_model=job.model if status == "succeeded" else None,
+        trained_tokens=tokens,
+        error=error if status == "failed" else None,
+        kept=kept,
+    )
+
+
+def _method(request: TuningRequest) -> Method:
+    given = request.method or Method("supervised")
+    if given.type == "dpo":
+        for name, value in (
+            ("method.supervised", given.supervised),
+            ("hyperparameters", request.hyperparameters),
+        ):
+            if value is not None:
+                raise _contradiction(name, "is for supervised fine-tuning, and the method is dpo")
+        return Method("dpo", dpo=Dpo((given.dpo and given.dpo.hyperparameters) or DpoHyperparameters()))
+    if given.dpo is not None:
+        raise _contradiction("method.dpo", "is for dpo, and the method is supervised")
+    inner = given.supervised and given.supervised.hyperparameters
+    if inner and request.hyperparameters and inner != request.hyperparameters:
+        raise _contradiction("hyperparameters", "differs from what 'method' says")
+    return Method("supervised", supervised=Supervised(inner or request.hyperparameters or Hyperparameters()))
+
+
+def _contradiction(param: str, what: str) -> RequestError:
+    return RequestError(f"'{param}' {what}; leave one of them out.", param=param, code="invalid_value")
+
+
+def _told(value: Any) -> Any:
+    return None if value in (None, "auto") else value
