@@ -89,7 +89,7 @@ def test_an_adapter_that_is_made_is_attached_and_a_whole_model_isn_t() -> None:
         )
         account.leaves("job", "manifest.json", files)
         for one in story(2, "SUCCEEDED"):
-            record(one, account.services, lambda version: attached.append(version.name))
+            record(one, account.services, lambda version, attached=attached: attached.append(version.name))
         assert attached == expected
 
 

@@ -46,7 +46,8 @@ ACTIONS = {
 @contextmanager
 def translated(service: str, what: str, layer: names.Layer = "training") -> Iterator[None]:
     """Raises what botocore raises in the block as one of ours: Overloaded when `service` throttles or breaks (after
-    the client's own retries), NotDeployedError when `what` isn't there, else GenAIStackError. `what` names the resource."""
+    the client's own retries), NotDeployedError when `what` isn't there, else GenAIStackError. `what` names
+    the resource."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

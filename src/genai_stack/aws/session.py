@@ -51,7 +51,7 @@ def client(service: str, *, region: str | None = None, attempts: int = ATTEMPTS)
 def credentials() -> Any:
     """botocore's credentials for the process, or None. They renew themselves when they are read, and block then."""
     with _MAKING:
-        return _session().get_credentials()
+        return shared().get_credentials()
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterator
 from typing import Any
 
 from genai_stack.errors import RequestError
@@ -48,6 +49,9 @@ class StageJobs:
 
     def log(self, id: str) -> str:
         return self._of(id).log(id)
+
+    def output(self, id: str, name: str) -> Iterator[bytes]:
+        return self._of(id).output(id, name)
 
     def close(self) -> None:
         """Closes idle connections. Jobs run on."""

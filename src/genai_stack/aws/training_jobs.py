@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -107,6 +107,10 @@ class TrainingJobs:
         """The unfinished among `entries` by id, after what SageMaker says about them."""
         rest = [entry for entry in entries if entry.batch and entry.state not in FINAL_STATES]
         return {entry.id: self._look(entry) for entry in rest}
+
+    def output(self, id: str, name: str) -> Iterator[bytes]:
+        self._jobs.get(id)
+        return self._objects.read(f"{names.job_output(id)}/{name}")
 
     def close(self) -> None:
         """Closes idle connections. Jobs run on."""

@@ -14,7 +14,7 @@ import msgspec
 from ..config import GateConfig, derived_name
 from ..errors import Conflict, EngineFailed, GenAIStackError, InvalidSpec, NotFound, Overloaded, RequestError
 from ..hosted import Task
-from ..ports import ModelVersion, Services
+from ..ports import DirectAccess, ModelVersion, Services
 from ..protocol.anatomy import Anatomy
 from ..registry import pick, split
 from ..sources import absolute
@@ -147,13 +147,17 @@ class AsyncHosting:
         await self._services.models.deploy(name)
         return back
 
+    async def access(self, model: str) -> DirectAccess:
+        """Where and by what key a client goes straight to the model's endpoint; `openai` makes one of it."""
+        return await self._services.models.direct(model)
+
     async def openai(self, model: str) -> AsyncOpenAI:
         """A real `openai.AsyncOpenAI` straight on the model's SageMaker endpoint, where chat is all there is; requests
         name the model as ever. Its key renews itself. Close it when done. Raises NotFound, and RequestError where
         there is no such way (a stack on this machine, a model that doesn't chat)."""
         from openai import AsyncOpenAI
 
-        access = await self._services.models.direct(model)
+        access = await self.access(model)
 
         async def key() -> str:
             return await asyncio.to_thread(access.key)
@@ -259,7 +263,7 @@ class Hosting:
         """A real `openai.OpenAI` straight on the model's SageMaker endpoint; see AsyncHosting.openai."""
         from openai import OpenAI
 
-        access = self._loop.run(self._services.models.direct(model))
+        access = self._loop.run(self._over.access(model))
         return OpenAI(base_url=access.base_url, api_key=access.key)
 
     def list(self) -> builtins.list[ServedModel]:
