@@ -61,6 +61,7 @@ def reserved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     [training]
     image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/mine:1"
     alarm_email = "me@example.com"
+    mlflow = "https://mlflow.example.com"
     retain_data = false
     [training.network]
     zones = 3
