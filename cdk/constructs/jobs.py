@@ -38,6 +38,11 @@ RETRIES = (
 )
 
 
+def told(config: TrainingConfig) -> dict[str, str]:
+    """What the configuration says to the program by its environment."""
+    return {"MLFLOW_TRACKING_URI": config.mlflow} if config.mlflow else {}
+
+
 class Jobs(Construct):
     """`train`, `train_multi_node`, `evaluate` and `batch`. The job passes its spec's URI as the parameter `spec`."""
 
@@ -134,6 +139,7 @@ class Jobs(Construct):
                 {"name": "AWS_DEFAULT_REGION", "value": cdk.Aws.REGION},  # a container isn't told
                 {"name": "GENAI_STACK_STAGE", "value": self._stage},
                 {"name": "PYTHONUNBUFFERED", "value": "1"},
+                *({"name": name, "value": value} for name, value in told(self._config).items()),
             ],
             "logConfiguration": {
                 "logDriver": "awslogs",

@@ -12,6 +12,7 @@ from genai_stack.config import TrainingConfig
 from genai_stack.managed import ManagedTraining
 
 from .images import Image
+from .jobs import told
 from .network import Network
 from .roles import JobRoles
 
@@ -44,6 +45,7 @@ def managed_training(
             "GENAI_STACK_STAGE": stage,
             "HF_HOME": "/tmp/huggingface",  # the disk that was asked for; the container's own is small
             "PYTHONUNBUFFERED": "1",
+            **told(config),
         },
         instance=f"ml.{config.spot.instances[0]}",
         many_instance=f"ml.{config.multi_node.instance}",

@@ -20,12 +20,8 @@ from tests.aws.conftest import MANAGED
 from tests.aws.test_stage import CHAT, finished
 
 pytestmark = pytest.mark.usefixtures("quick")
-# What the SDK itself does with its models and files.
-NOISE = [
-    "ignore::DeprecationWarning",
-    "ignore::ResourceWarning",
-    "ignore::pytest.PytestUnraisableExceptionWarning",
-]
+# What the SDK has to say about itself.
+NOISE = ["ignore::DeprecationWarning"]
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +47,7 @@ def drivers(aws: Account, bucket: str, id: str) -> str:
     return store.get(script).decode()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(*NOISE)
 def test_a_file_becomes_a_model_on_sagemaker(aws: Account, stage: str, fleet: Any, data: Path) -> None:
     with GenAIStack.deployed(stage) as stack:

@@ -98,6 +98,7 @@ def reserved_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [training]
     image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/mine:1"
     alarm_email = "me@example.com"
+    mlflow = "https://mlflow.example.com"
     retain_data = false
     [training.network]
     zones = 3

@@ -9,6 +9,7 @@ import msgspec
 import cdk.constructs
 from genai_stack.managed import ManagedTraining
 from tests.cdk.templates import Template, of_type, text
+from tests.cdk.test_jobs import KINDS, container
 
 PARAMETER_BYTES = 4096
 """Of a standard SSM parameter's value."""
@@ -33,6 +34,7 @@ def test_a_client_reads_how_to_start_one(template: Template) -> None:
     assert program.startswith("s3://cdk-hnb659fds-assets-")
     assert (packages, module) == ("all,train", "genai_stack.training.keeper")
     assert managed.environment["GENAI_STACK_STAGE"] == "dev"
+    assert "MLFLOW_TRACKING_URI" not in managed.environment
     assert managed.environment["AWS_DEFAULT_REGION"] == "<AWS::Region>"
     assert (managed.instance, managed.many_instance) == ("ml.g6e.2xlarge", "ml.g6e.12xlarge")
     assert (managed.disk_gb, managed.attempts) == (200, 5)
@@ -44,4 +46,11 @@ def test_private_machines_stay_private(reserved: Template) -> None:
     managed = published(reserved, "prod")
     assert len(managed.subnets) == 3
     assert len({managed.group, managed.many_group, None}) == 3
+    assert managed.environment["MLFLOW_TRACKING_URI"] == "https://mlflow.example.com"
     assert managed.image == "123456789012.dkr.ecr.eu-west-1.amazonaws.com/mine:1"
+
+
+def test_every_job_reports_to_the_server_that_is_named(reserved: Template) -> None:
+    named = {"Name": "MLFLOW_TRACKING_URI", "Value": "https://mlflow.example.com"}
+    for kind in KINDS:
+        assert named in container(reserved, kind)["Environment"]

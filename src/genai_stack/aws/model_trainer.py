@@ -56,8 +56,9 @@ def start(managed: ManagedTraining, bucket: str, entry: JobEntry) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
     what = "SageMaker"
+    made = trainer(managed, bucket, entry)
     try:
-        trainer(managed, bucket, entry).train(wait=False, logs=False)
+        made.train(wait=False, logs=False)
     except ClientError as error:
         code = code_of(error)
         if code in THERE:
@@ -73,6 +74,8 @@ def start(managed: ManagedTraining, bucket: str, entry: JobEntry) -> None:
         raise Refused(why) from error
     except BotoCoreError as error:
         raise unreachable(f"can't reach {what}", error) from error
+    finally:
+        made.__del__()  # removes its folder of scripts, which an error's traceback would keep
 
 
 def trainer(managed: ManagedTraining, bucket: str, entry: JobEntry) -> Any:

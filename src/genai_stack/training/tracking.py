@@ -174,9 +174,9 @@ class Tracking:
 
 def _client(uri: str) -> Any:
     """MLflow's own, which by itself tries for minutes."""
-    from mlflow import MlflowClient
-    from mlflow import environment_variables as variables
+    from mlflow import MlflowClient, environment_variables
 
+    variables: Any = environment_variables
     for variable, value in (
         (variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES, 1),
         (variables.MLFLOW_HTTP_REQUEST_TIMEOUT, 10),
