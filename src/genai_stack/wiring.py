@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from .config import StackConfig
 from .hosted import HostedModel
 from .ports import ModelHost, ModelRegistry, ModelVersion, ObjectStore, Services
@@ -59,7 +57,7 @@ def aws_services(stage: str) -> Services:
         log_group=found["log-group"],
     )
     records, objects = DynamoRecords(found["records-table"]), S3Objects(fleet.bucket)
-    hosted = _hosted(stage)
+    hosted = published.hosted_models(stage)
     catalogue = [ModelVersion(model.name, model.source, model.task) for model in hosted.values()]
     registry = RecordedModels(records, [*catalogue, *(one for one in DEFAULTS if one.name not in hosted)])
     return Services(
@@ -69,19 +67,6 @@ def aws_services(stage: str) -> Services:
         registry=registry,
         models=_stage_models(stage, registry, hosted, fleet.bucket),
     )
-
-
-def _hosted(stage: str) -> dict[str, HostedModel]:
-    """What the stage's hosting stack made, by catalogue name; empty where there is none."""
-    from .aws import published
-
-    found = published.read_all(stage, "hosting")
-    models = [
-        msgspec.json.decode(told, type=HostedModel)
-        for what, told in found.items()
-        if what.startswith("models/")
-    ]
-    return {model.name: model for model in models}
 
 
 def _stage_models(

@@ -10,7 +10,7 @@ from genai_stack.aws.host import SageMakerHost
 from genai_stack.aws.jobs import Fleet
 from tests.aws.account import Account, account
 from tests.aws.hosting import Bucket, made
-from tests.aws.sagemaker_stand_in import StandIn
+from tests.aws.runtime_stand_in import StandIn
 from tests.contracts.adapters import made_bucket, made_table
 
 TRUST = '{"Version": "2012-10-17", "Statement": []}'

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genai_stack.aws.frames import BrokenFrame, Frames, parsed
-from tests.aws.sagemaker_stand_in import PART, exception, frame, part
+from tests.aws.runtime_stand_in import PART, exception, frame, part
 
 payloads = st.lists(st.binary(max_size=60), min_size=1, max_size=5)
 

@@ -25,7 +25,7 @@ from genai_stack.errors import (
 )
 from tests.aws.account import Account
 from tests.aws.hosting import BODY, CHAT, TEXT, Bucket, made, streamed
-from tests.aws.sagemaker_stand_in import (
+from tests.aws.runtime_stand_in import (
     Call,
     StandIn,
     always,

@@ -11,7 +11,7 @@ from genai_stack.errors import (
     ModelFailed,
 )
 from tests.aws.hosting import TEXT, made, streamed
-from tests.aws.sagemaker_stand_in import (
+from tests.aws.runtime_stand_in import (
     StandIn,
     exception,
     frame,

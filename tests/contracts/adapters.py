@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from genai_stack.aws.records import DynamoRecords
     from genai_stack.local.host import LoopbackHost
     from genai_stack.ports import ModelHost
-    from tests.aws.sagemaker_stand_in import StandIn
+    from tests.aws.runtime_stand_in import StandIn
 
 HERE = Path(__file__).parent
 PROGRAMS = {"tiny": "tiny_job"}
@@ -60,7 +60,7 @@ def _sagemaker(root: Path) -> SageMakerHost:
     from genai_stack.aws.host import SageMakerHost
     from genai_stack.hosted import HostedModel
     from genai_stack.local.host import LoopbackHost
-    from tests.aws.sagemaker_stand_in import StandIn
+    from tests.aws.runtime_stand_in import StandIn
 
     registry, seen = _aws_registry(root), set[str]()
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import msgspec
+
 from .. import names
 from ..errors import GenAIStackError, NotDeployedError
+from ..hosted import HostedModel
 from . import session
 from .faults import code_of, unreachable
 
@@ -46,6 +49,13 @@ def read_all(stage: str, layer: names.Layer) -> Published:
         for parameter in page["Parameters"]:
             found[parameter["Name"].removeprefix(path)] = parameter["Value"]
     return found
+
+
+def hosted_models(stage: str) -> dict[str, HostedModel]:
+    """What the hosting stack made, by the names in the catalogue; nothing where none is deployed. Raises as `read`."""
+    found = read_all(stage, "hosting")
+    told = (value for what, value in found.items() if what.startswith("models/"))
+    return {one.name: one for one in (msgspec.json.decode(value, type=HostedModel) for value in told)}
 
 
 def _asked(stage: str, layer: names.Layer, name: str, question: Callable[[Any], T]) -> T:
