@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from .config import StackConfig
 from .hosted import HostedModel
 from .ports import ModelHost, ModelRegistry, ModelVersion, ObjectStore, Services

@@ -140,6 +140,9 @@ class StandIn:
     async def _start(self) -> str:
         app = web.Application(client_max_size=64 << 20)
         app.router.add_post("/endpoints/{endpoint}/{what}", self._serve)
+        app.router.add_post(
+            "/endpoints/{endpoint}/inference-components/{component}/openai/v1/chat/completions", self._openai
+        )
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -159,6 +162,14 @@ class StandIn:
         except (asyncio.CancelledError, ConnectionError):
             self.gone.set()
             raise
+
+    async def _openai(self, request: web.Request) -> web.Response:
+        """SageMaker's own path: a bearer token, and the container's answer as it is."""
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.calls.append(Call(request.path, headers, await request.read()))
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello"}}
+        about = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
+        return web.json_response({**about, "choices": [choice]})
 
     async def _forward(self, call: Call, request: web.Request) -> web.StreamResponse:
         assert self._behind is not None

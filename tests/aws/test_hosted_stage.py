@@ -18,6 +18,7 @@ from genai_stack import GenAIStack, names, wiring
 from genai_stack.aws.breaker import Breaker
 from genai_stack.aws.host import SageMakerHost
 from genai_stack.aws.unhosted import UnhostedModels
+from genai_stack.client.hosting import AsyncHosting
 from genai_stack.errors import NotDeployedError
 from genai_stack.service import ApiKeys, build_app
 from genai_stack.service.streaming import KEEP_ALIVE
@@ -134,5 +135,23 @@ def test_the_openai_client_straight_on_an_endpoint(published: str, upstream: Sta
             endpoint, component = names.endpoint("dev", "m"), names.component(stage, "m")
             there = f"{upstream.url}/endpoints/{endpoint}/inference-components/{component}/openai/v1/"
             assert str(client.base_url) == there
+            said = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}])
+            assert said.choices[0].message.content == "Hello"
+            (call,) = upstream.calls
+            assert f"{upstream.url}{call.path}" == f"{there}chat/completions"
+            assert call.headers["authorization"].startswith("Bearer sagemaker-api-key-")
+            assert json.loads(call.body)["model"] == "m"
         with pytest.raises(NotDeployedError, match="hosts no 'builtin'"):
             stack.hosting.openai("builtin")
+
+
+async def test_the_asynchronous_client_too(upstream: StandIn) -> None:
+    host: Any = made()
+    registry: Any = Registry()
+    async with await AsyncHosting(services(host, registry, MemoryRecords())).openai("a") as client:
+        said = await client.chat.completions.create(model="a", messages=[{"role": "user", "content": "Hi"}])
+    assert said.choices[0].message.content == "Hello"
+    (call,) = upstream.calls
+    assert names.component("dev", "a") in call.path
+    assert call.headers["authorization"].startswith("Bearer sagemaker-api-key-")
+    await host.close()

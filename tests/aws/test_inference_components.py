@@ -61,8 +61,14 @@ def absent(stub: Stubber, component: str) -> None:
     )
 
 
-def listed(stub: Stubber, *found: str) -> None:
-    rows = [
+def listed(stub: Stubber, *found: str, updating: tuple[str, ...] = ()) -> None:
+    for status, there in (("InService", found), ("Updating", updating)):
+        asked = {"EndpointNameEquals": names.endpoint("dev", "m"), "StatusEquals": status}
+        stub.add_response("list_inference_components", {"InferenceComponents": rows(there)}, asked)
+
+
+def rows(found: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [
         {
             "CreationTime": 0,
             "InferenceComponentArn": f"{ARN}inference-component/{name}",
@@ -74,8 +80,6 @@ def listed(stub: Stubber, *found: str) -> None:
         }
         for name in found
     ]
-    asked = {"EndpointNameEquals": names.endpoint("dev", "m"), "StatusEquals": "InService"}
-    stub.add_response("list_inference_components", {"InferenceComponents": rows}, asked)
 
 
 def copies_set(stub: Stubber, count: int) -> None:
@@ -93,6 +97,9 @@ def test_what_is_up_has_a_copy(components: InferenceComponents, stub: Stubber) -
     listed(stub, M, A)
     described(stub, M, copies=0)
     assert components.up() == frozenset()
+    listed(stub, A, updating=(M,))
+    described(stub, M, status="Updating")
+    assert components.up() == {M, A}
     listed(stub)
     assert components.up() == frozenset()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from genai_stack.errors import EngineFailed, ModelWarming, NotFound
+from genai_stack.errors import EngineFailed, ModelWarming, NotFound, RequestError
 from genai_stack.ports import ModelHost, ModelRegistry, ModelVersion
 from tests.contracts.adapters import HOSTS, REGISTRIES
 
@@ -147,6 +147,16 @@ async def test_a_model_that_is_coming_up_is_waited_for_or_not(host: ModelHost, r
     assert (await host.invoke("slow", CHAT, ask("slow"), wait=30)).status == 200
     async with host.stream("slow", CHAT, ask("slow", stream=True), wait=0) as answer:
         assert answer.status == 200
+
+
+async def test_direct_access_is_there_or_refused(adapter: str, host: ModelHost) -> None:
+    with pytest.raises(NotFound):
+        await host.direct("nobody")
+    if adapter == "aws":
+        assert (await host.direct("builtin")).routes == (CHAT,)
+    else:
+        with pytest.raises(RequestError, match=r"go through the stack's: stack\.service"):
+            await host.direct("builtin")
 
 
 async def test_leaving_a_stream_cancels_it(host: ModelHost, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from genai_stack.ports import ModelVersion
 from . import session
 from .faults import code_of, translated
 
+ANSWERING = ("InService", "Updating")
 Make = Callable[[ModelVersion, HostedModel], None]
 
 
@@ -40,8 +41,8 @@ class InferenceComponents:
         self._client = sagemaker
 
     def up(self) -> frozenset[str]:
-        """The components that answer now: in service, on a base with a copy. A model that answers through S3 has none,
-        and counts as one while its endpoint is in service."""
+        """The components that answer now, be it while they are updated: on a base with a copy. A model that answers
+        through S3 has none, and counts as one while its endpoint is in service."""
         found: set[str] = set()
         for hosted in self._hosted.values():
             base = names.component(self._stage, hosted.name)
@@ -49,7 +50,7 @@ class InferenceComponents:
                 if self._endpoint_serves(hosted.endpoint):
                     found.add(base)
                 continue
-            there = self._in_service(hosted.endpoint)
+            there = self._answering(hosted.endpoint)
             if base in there and self._copies(base) > 0:
                 found |= there
         return frozenset(found)
@@ -92,14 +93,17 @@ class InferenceComponents:
             self._client = session.client("sagemaker")
         return self._client
 
-    def _in_service(self, endpoint: str) -> frozenset[str]:
+    def _answering(self, endpoint: str) -> frozenset[str]:
+        found: set[str] = set()
         with self._sage(endpoint):
-            pages = self._sagemaker.get_paginator("list_inference_components").paginate(
-                EndpointNameEquals=endpoint, StatusEquals="InService"
-            )
-            return frozenset(
-                one["InferenceComponentName"] for page in pages for one in page["InferenceComponents"]
-            )
+            for status in ANSWERING:
+                pages = self._sagemaker.get_paginator("list_inference_components").paginate(
+                    EndpointNameEquals=endpoint, StatusEquals=status
+                )
+                found |= {
+                    one["InferenceComponentName"] for page in pages for one in page["InferenceComponents"]
+                }
+        return frozenset(found)
 
     def _copies(self, component: str) -> int:
         there = self._described(component) or {}

@@ -73,10 +73,12 @@ def answered(status: int, kind: str, wait: str | None, body: bytes, *, model: st
     if code in _WHO:
         raise GenAIStackError(f"AWS doesn't accept these credentials for {model!r}: {said}; {_renew(said)}")
     if code in DENIED or status == 403:
-        raise GenAIStackError(
+        denied = GenAIStackError(
             f"these credentials may not ask {model!r}; allow them sagemaker:InvokeEndpoint on its endpoint and "
             f"inference component ({said})"
         )
+        denied.should_retry = False
+        raise denied
     if status == 413 or _LONG.search(said):
         raise TooLarge(f"the request is too large for SageMaker ({said}); send less at a time")
     if _MISSING.search(said):
