@@ -107,7 +107,7 @@ def _written(text: tuple[str, ...]) -> str:
             written = " ".join(text)
             written.encode()
         else:
-            written = "" if sys.stdin.isatty() else click.get_binary_stream("stdin").read().decode()
+            written = "" if sys.stdin.isatty() else sys.stdin.buffer.read().decode()
     except UnicodeError:
         raise click.UsageError("the text isn't UTF-8; convert it first") from None
     if not written:
