@@ -40,7 +40,7 @@ def said(text: str) -> dict[str, Any]:
 
 def test_answers_are_relabelled(batch_spec: Spec, tmp_path: Path, home: Path, path: str) -> None:
     lines = [chat_line(0), chat_line(1, **said("refuse me")), chat_line(2, **said("break me")), chat_line(3)]
-    code, words = run("batch", batch_spec(lines, engine="vllm"), home, PATH=path)
+    code, words = run("batch", batch_spec(lines, engine="auto"), home, PATH=path)
     assert (code, words) == (0, "")
     good, bad = lines_of(tmp_path / "out" / "output.jsonl"), lines_of(tmp_path / "out" / "errors.jsonl")
     assert [entry["custom_id"] for entry in good] == ["r-0", "r-3"]

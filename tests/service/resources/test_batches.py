@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -186,6 +187,9 @@ def test_a_failed_job_says_why(stack: Stack, client: openai.OpenAI) -> None:
     assert failed.errors is not None
     assert failed.errors.data is not None
     assert failed.errors.data[0].message == f"{batch.input_file_id}: broken"
+    with pytest.raises(openai.ConflictError):
+        client.batches.cancel(batch.id)
+    assert client.batches.retrieve(batch.id) == failed
 
 
 def test_a_submit_that_fails_is_made_up_for(stack: Stack, client: openai.OpenAI) -> None:
@@ -211,6 +215,18 @@ def test_a_create_sent_again_has_one_effect(stack: Stack, client: openai.OpenAI)
     with pytest.raises(openai.ConflictError) as caught:
         client.batches.create(**asked, metadata={"a": "b"})
     assert caught.value.response.headers["x-should-retry"] == "false"
+
+
+def test_twelve_at_once_have_one_effect(stack: Stack, client: openai.OpenAI) -> None:
+    file = uploaded(client, line(1))
+    asked = {"input_file_id": file, "endpoint": ENDPOINT, "completion_window": "24h"}
+    before = len(stack.jobs.jobs)
+    with ThreadPoolExecutor(12) as pool:
+        headers = {"idempotency-key": "all-at-once"}
+        answers = list(pool.map(lambda _: stack.api.post("/v1/batches", asked, headers), range(12)))
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(stack.jobs.jobs) == before + 1
 
 
 def test_a_batch_expires(stack: Stack, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:

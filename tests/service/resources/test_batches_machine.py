@@ -10,9 +10,9 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from genai_stack.errors import Conflict
+from genai_stack.errors import Conflict, GenAIStackError
 from genai_stack.protocol.batches import BatchRequest
 from genai_stack.service.resources.batch_records import ENDED
 from genai_stack.service.resources.batches import Batches
@@ -58,12 +58,14 @@ class BatchesMachine(RuleBasedStateMachine):
         blob = self.files.store([json.dumps(line(n)).encode() + b"\n" for n in (1, 2)])
         self.file = self.files.create("me", blob, "in", "batch", None).id
 
-    @rule(after=st.integers(-1, 14), key=st.booleans())
-    def create(self, after: int, key: bool) -> None:
+    @precondition(lambda self: self.number < 3)
+    @rule(after=st.integers(-1, 14), key=st.booleans(), away=st.booleans())
+    def create(self, after: int, key: bool, away: bool) -> None:
         """With a key, a create that the process died in is sent again and has one effect."""
         self.number += 1
         request = BatchRequest(self.file, ENDPOINT, "24h", {"n": str(self.number)})
         named = str(self.number).encode() if key else None
+        self.jobs.failure = GenAIStackError("the queue is away") if away else None
         self.records.after = after
         try:
             batch = self.batches.create("me", request, named)
@@ -148,6 +150,6 @@ class BatchesMachine(RuleBasedStateMachine):
 
 
 BatchesMachine.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=15, deadline=None, database=None
+    max_examples=15, stateful_step_count=25, deadline=None, database=None
 )
 TestBatches = BatchesMachine.TestCase

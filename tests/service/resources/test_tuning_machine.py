@@ -8,9 +8,9 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from genai_stack.errors import Conflict
+from genai_stack.errors import Conflict, GenAIStackError
 from genai_stack.protocol.tuning import TuningRequest
 from genai_stack.service.resources.files import Files
 from genai_stack.service.resources.once import Once
@@ -52,10 +52,12 @@ class TuningMachine(RuleBasedStateMachine):
     def upload(self) -> None:
         self.file = self.files.create("me", self.files.store([b"{}\n"]), "in", "fine-tune", None).id
 
-    @rule(after=st.integers(-1, 12))
-    def create(self, after: int) -> None:
+    @precondition(lambda self: self.number < 3)
+    @rule(after=st.integers(-1, 12), away=st.booleans())
+    def create(self, after: int, away: bool) -> None:
         self.number += 1
         request, key = TuningRequest(CHAT, self.file), str(self.number).encode()
+        self.jobs.failure = GenAIStackError("the queue is away") if away else None
         self.records.after = after
         try:
             job = self.tuning.create("me", request, key)
@@ -123,6 +125,6 @@ class TuningMachine(RuleBasedStateMachine):
 
 
 TuningMachine.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=15, deadline=None, database=None
+    max_examples=15, stateful_step_count=25, deadline=None, database=None
 )
 TestTuning = TuningMachine.TestCase
