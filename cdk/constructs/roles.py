@@ -47,7 +47,7 @@ class JobRoles(Construct):
         )
         for statement in _work(storage, program):
             self.job.add_to_policy(statement)
-        self.managed = self._managed([*_pull(image), *_work(storage, program)], private)
+        self.managed = self._managed([*pull_rights(image), *_work(storage, program)], private)
         self._explain(storage)
 
     def _managed(self, work: list[iam.PolicyStatement], private: bool) -> iam.Role:

@@ -85,6 +85,7 @@ def aws_services(stage: str) -> Services:
 def _stage_models(
     stage: str, registry: ModelRegistry, hosted: Mapping[str, HostedModel], bucket: str
 ) -> ModelHost:
+    from .aws.components import Components
     from .aws.host import SageMakerHost
     from .aws.inference_components import InferenceComponents
     from .aws.lasting import Lasting
@@ -94,7 +95,14 @@ def _stage_models(
     if not hosted:
         return UnhostedModels(stage)
     lasting = Lasting(bucket, S3Objects)
-    return SageMakerHost(stage, registry, hosted, InferenceComponents(stage, hosted), lasting=lasting)
+    return SageMakerHost(
+        stage,
+        registry,
+        hosted,
+        InferenceComponents(stage, hosted),
+        promotion=Components(stage),
+        lasting=lasting,
+    )
 
 
 def job_models(home: Path, versions: Sequence[ModelVersion], limits: Mapping[str, object]) -> ModelHost:

@@ -205,25 +205,30 @@ class Components:
             self._delete(component)
 
     def settle(self, version: ModelVersion, hosted: HostedModel, *, pause: float = 10.0) -> None:
-        """Waits until the component of a version, once asked for, answers from it. Raises EngineFailed, with
-        SageMaker's reason, where it failed, or went back to what it served before."""
+        """Waits until `answers`."""
+        for look in itertools.count():
+            if self.answers(version, hosted, look):
+                return
+            time.sleep(pause)
+
+    def answers(self, version: ModelVersion, hosted: HostedModel, look: int) -> bool:
+        """Whether the component of a version, once asked for, answers from it by now; `look` counts the times this was
+        asked, from 0. Raises EngineFailed, with SageMaker's reason, where it failed, or went back to what it served
+        before."""
         wanted = served.request(self._stage, hosted, version)["ModelName"]
         wanted = archives.address(version.source) if version.base else wanted
-        for look in itertools.count():
-            there = self.status(version.name)
-            if there is None or there.state == "failed":
-                why = there.reason if there else "it is deleted"
-                raise EngineFailed(f"the component of {version.reference} failed: {why}; see its log group")
-            if there.state == "in_service" and there.serves == wanted:
-                if version.base is None:
-                    self._scaling.put(there.component, hosted)
-                return
-            if there.state == "in_service" and look >= CALM:
-                why = there.reason or "an alarm went off, or no machine was free"
-                raise EngineFailed(
-                    f"the update to {version.reference} was rolled back: {why}; nothing has changed"
-                )
-            time.sleep(pause)
+        there = self.status(version.name)
+        if there is None or there.state == "failed":
+            why = there.reason if there else "it is deleted"
+            raise EngineFailed(f"the component of {version.reference} failed: {why}; see its log group")
+        if there.state == "in_service" and there.serves == wanted:
+            if version.base is None:
+                self._scaling.put(there.component, hosted)
+            return True
+        if there.state == "in_service" and look >= CALM:
+            why = there.reason or "an alarm went off, or no machine was free"
+            raise EngineFailed(f"the update to {version.reference} was rolled back: {why}; nothing has changed")
+        return False
 
     def detach(self, model: str) -> None:
         """Frees what an adapter holds on its base; nothing happens where there is none."""

@@ -9,6 +9,7 @@ containers (vLLM's `/invocations`, LMI) put in the place of `model`, whatever th
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
@@ -49,6 +50,16 @@ class Components(Protocol):
         """Frees what it holds. Raises NotFound where there is none."""
 
 
+class Promotion(Protocol):
+    """Which version a component answers from: asked of SageMaker's control plane, which blocks."""
+
+    def start(self, version: ModelVersion, hosted: HostedModel) -> None:
+        """Asks for a component that answers from `version`, and returns; one that does so stays as it is."""
+
+    def answers(self, version: ModelVersion, hosted: HostedModel, look: int) -> bool:
+        """Whether it does by now, asked for the `look`th time from 0. Raises EngineFailed when it won't."""
+
+
 class SageMakerHost:
     """A request reaches a model once. It is sent again only while SageMaker says that no copy took it, and only as
     long as its `wait` allows. May be used again after `close`."""
@@ -60,16 +71,19 @@ class SageMakerHost:
         hosted: Mapping[str, HostedModel],
         components: Components,
         *,
+        promotion: Promotion | None = None,
         lasting: Lasting | None = None,
         runtime: Runtime | None = None,
         breaker: Breaker | None = None,
         seconds: float = REQUEST_SECONDS,
         pauses: tuple[float, ...] = PAUSES,
     ) -> None:
-        """`hosted` is what the hosting stack made, by catalogue name. `lasting` carries models that answer through S3.
+        """`hosted` is what the hosting stack made, by catalogue name. `promotion` makes and moves components; without
+        it, those that are there are all that can be deployed. `lasting` carries models that answer through S3.
         An answer takes at most `seconds`, and `wait` before that."""
         self._stage, self._registry, self._components = stage, registry, components
         self._targets = Targets(stage, registry, hosted)
+        self._promotion = promotion
         self._runtime = runtime or Runtime()
         self._breaker = breaker or Breaker()
         self._lasting = lasting
@@ -108,9 +122,16 @@ class SageMakerHost:
         return bearer.access(base, region, target.hosted.endpoint, target.component)
 
     async def deploy(self, model: str) -> None:
-        """Waits as long as it takes; cancelled, the model goes on coming up."""
-        target = await self._targets.find(model)
+        """Waits as long as it takes; cancelled, the model goes on coming up. NAME@VERSION, live or not, takes the place
+        of what answers under the name, copy by copy, and goes back by itself when an alarm goes off."""
+        target = await self._targets.of(model)
         pauses = _lengthening(self._pauses)
+        if self._promotion is not None and not target.hosted.asynchronous:
+            await asyncio.to_thread(self._promotion.start, target.version, target.hosted)
+            for look in itertools.count():
+                if await asyncio.to_thread(self._promotion.answers, target.version, target.hosted, look):
+                    break
+                await asyncio.sleep(next(pauses))
         while True:
             await asyncio.to_thread(self._components.start, target.version, target.hosted)
             if target.component in await asyncio.to_thread(self._components.up):

@@ -11,6 +11,7 @@ from genai_stack import names
 from genai_stack.errors import NotDeployedError, RequestError
 from genai_stack.hosted import HostedModel
 from genai_stack.ports import ModelRegistry, ModelVersion
+from genai_stack.registry import base_of, pick
 
 REMEMBERED_SECONDS = 2.0
 """As long as the API's own catalogue does: a deleted model may be found for that long."""
@@ -33,6 +34,10 @@ class Targets:
         self._stage, self._registry, self._hosted = stage, registry, hosted
         self._known: dict[str, tuple[float, Target]] = {}
 
+    async def of(self, reference: str) -> Target:
+        """Of NAME@VERSION, live or not; raises as `find` does."""
+        return await asyncio.to_thread(lambda: self._led(pick(self._registry, reference)))
+
     async def find(self, model: str) -> Target:
         """Raises NotFound (model_not_found), and NotDeployedError where the stage doesn't host its base."""
         now = time.monotonic()
@@ -52,8 +57,10 @@ class Targets:
         return names.component(self._stage, model)
 
     def _looked_up(self, model: str) -> Target:
-        version = self._registry.get(model)
-        base = self._registry.get(version.base).name if version.base else version.name
+        return self._led(self._registry.get(model))
+
+    def _led(self, version: ModelVersion) -> Target:
+        model, base = version.name, base_of(self._registry, version).name if version.base else version.name
         hosted = self._hosted.get(base)
         if hosted is None:
             raise NotDeployedError(
