@@ -41,6 +41,8 @@ def local_services(home: Path, config: StackConfig | None = None) -> Services:
 def aws_services(stage: str) -> Services:
     """What `stage` of this stack has in the account at hand, found by what its training stack published. Raises
     NotDeployedError, which names the stack to deploy. Where its hosting stack isn't deployed, `models` refuses them."""
+    import msgspec
+
     from .aws import published
     from .aws.jobs import BatchJobs, Fleet
     from .aws.objects import S3Objects
@@ -64,7 +66,8 @@ def aws_services(stage: str) -> Services:
     registry: ModelRegistry = RecordedModels(records)
     if hosted := published.hosted_models(stage):
         catalogue = [ModelVersion(model.name, model.source, model.task) for model in hosted.values()]
-        registry = MirroredModels(stage, RecordedModels(records, [*DEFAULTS, *catalogue]), hosted)
+        rest = [version for version in DEFAULTS if version.name not in hosted]
+        registry = MirroredModels(stage, RecordedModels(records, [*catalogue, *rest]), hosted)
     batch = BatchJobs(fleet, records, objects, registry)
     sagemaker = TrainingJobs(
         lambda: msgspec.json.decode(found["sagemaker"], type=ManagedTraining),
