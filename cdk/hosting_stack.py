@@ -6,14 +6,17 @@ from pathlib import Path
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from genai_stack import choices, names
 from genai_stack.config import StackConfig
 
+from .constructs.acknowledge import acknowledge, acknowledge_objects
 from .constructs.components import Components
 from .constructs.endpoint_alarms import EndpointAlarms
 from .constructs.hosting_dashboard import hosting_dashboard
+from .constructs.hosting_roles import attaching_rights
 from .constructs.model_endpoint import ModelEndpoint
 from .training_stack import TrainingStack
 
@@ -66,4 +69,26 @@ class HostingStack(cdk.Stack):
                 staging=staging,
             )
             alarms.unhandled(placing.function)
+            _attach(self, stage, [endpoint.model.name for endpoint in placed], training)
         hosting_dashboard(self, "Dashboard", stage, list(models))
+
+
+def _attach(scope: Construct, stage: str, models: list[str], training: TrainingStack) -> None:
+    """The function that hears of a finished job may have its model answer, as long as there is something to answer
+    on."""
+    policy = iam.Policy(
+        scope,
+        "Attach",
+        statements=attaching_rights(stage, models, training.storage),
+        roles=[training.events],
+    )
+    later = "components and packages are named after models that jobs make later"
+    for resource in (
+        "inference-component/*",
+        f"model-package-group/{names.ROOT}-*",
+        f"model-package/{names.ROOT}-*",
+    ):
+        finding = f"Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:{resource}"
+        acknowledge(policy, "IAM5", finding, later)
+    acknowledge(policy, "IAM5", "Resource::*", "ListModelPackages knows no resources")
+    acknowledge_objects(policy, training.storage.artefacts, "jobs/*", "an archive beside any job's adapter")

@@ -62,6 +62,7 @@ class TrainingStack(cdk.Stack):
             storage=storage,
             staging=staging,
         )
+        self.events = events.function.role
         alarms = Alarms(self, "Alarms", config=config, storage=storage)
         self.alarms = alarms.topic
         alarms.job_failed(stage, events.log)
@@ -114,5 +115,6 @@ class TrainingStack(cdk.Stack):
         subnets = [*network.vpc.private_subnets, *network.vpc.isolated_subnets]
         values = [network.vpc.vpc_id, *(subnet.subnet_id for subnet in subnets), self.alarms.topic_arn]
         values += [storage.artefacts.bucket_arn, storage.artefacts.bucket_name, storage.key.key_arn]
+        values.append(self.events.role_name)
         for value in values:
             self.export_value(value)

@@ -53,7 +53,7 @@ class Components(Construct):
             staging=staging,
             description="Inference components of hosted models",
             minutes=MINUTES,
-            reads_published=False,
+            reads=(),
             elsewhere=True,
         )
         role, arn = self.function.role, self.function.function.function_arn
@@ -86,6 +86,7 @@ class Components(Construct):
             "sagemaker:<AWS::Region>:<AWS::AccountId>:model/*",
             "application-autoscaling:<AWS::Region>:<AWS::AccountId>:scalable-target/*",
             "cloudwatch:<AWS::Region>:<AWS::AccountId>:alarm:*-from-zero",
+            "cloudwatch:<AWS::Region>:<AWS::AccountId>:alarm:TargetTracking-*",
         ):
             acknowledge(self.function.role, "IAM5", f"Resource::arn:<AWS::Partition>:{resource}", later)
         nothing = "the two actions that list know no resources"

@@ -66,6 +66,8 @@ class JobEvents(Construct):
             storage=storage,
             staging=staging,
             description="Job state changes to records",
+            minutes=5,  # an adapter is packed on the way
+            reads=("training", "hosting"),
         )
         self._grant(storage)
         on_batch = events.EventPattern(

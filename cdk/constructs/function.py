@@ -20,8 +20,7 @@ from .storage import Storage
 
 class EventFunction(Construct):
     """A function that is called with events. What it can't handle in three tries waits in `failed`, a queue, for
-    fourteen days. Its role may write its own log and, unless told otherwise, read what the training stack has
-    published."""
+    fourteen days. Its role may write its own log and read what the stacks of `reads` have published."""
 
     def __init__(
         self,
@@ -35,7 +34,7 @@ class EventFunction(Construct):
         staging: Path,
         description: str,
         minutes: int = 1,
-        reads_published: bool = True,
+        reads: tuple[names.Layer, ...] = ("training",),
         elsewhere: bool = False,
     ) -> None:
         """`minutes` it may take. `elsewhere` puts its log into its own stack, which is not that of `storage`."""
@@ -57,8 +56,8 @@ class EventFunction(Construct):
                 actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log.log_group_arn]
             )
         )
-        if reads_published:
-            self._read_published(stage)
+        for layer in reads:
+            self._read_published(stage, layer)
         code = staging / folder
         bundle_function(ROOT / "lambdas" / folder / "handler.py", code)
         self.function = lambda_.Function(
@@ -83,8 +82,8 @@ class EventFunction(Construct):
         )
         acknowledge(self.function, "L1", None, "it runs the Python that bundled it, so that its byte code fits")
 
-    def _read_published(self, stage: str) -> None:
-        path = names.parameter(stage, "training", "").rstrip("/")
+    def _read_published(self, stage: str, layer: names.Layer) -> None:
+        path = names.parameter(stage, layer, "").rstrip("/")
         where = f"arn:{cdk.Aws.PARTITION}:ssm:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:parameter{path}"
         self.role.add_to_policy(
             iam.PolicyStatement(
@@ -97,5 +96,5 @@ class EventFunction(Construct):
             self.role,
             "IAM5",
             f"Resource::arn:<AWS::Partition>:ssm:<AWS::Region>:<AWS::AccountId>:parameter{path}/*",
-            "what the training stack published, all of it",
+            f"what the {layer} stack published, all of it",
         )

@@ -17,8 +17,8 @@ from .storage import Storage
 SAGEMAKER = "sagemaker.amazonaws.com"
 SCALING = "sagemaker.application-autoscaling.amazonaws.com"
 LINKED = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
-READABLE = ("models/*", "jobs/*", "adapters/*")
-"""Of the artefact bucket: imported models, what jobs made, adapters. Not the data that people brought."""
+READABLE = ("models/*", "jobs/*")
+"""Of the artefact bucket: imported models, and what jobs made, adapters among it. Not the data that people brought."""
 INTERFACES = (
     *("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission"),
     *("ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission"),
@@ -106,7 +106,7 @@ def components_rights(stage: str, models: list[str], roles: list[iam.Role]) -> l
     endpoints = [_arn("sagemaker", f"endpoint/{names.endpoint(stage, model)}") for model in models]
     component, model = _arn("sagemaker", "inference-component/*"), _arn("sagemaker", "model/*")
     scaling = _arn("application-autoscaling", "scalable-target/*")
-    alarms = _arn("cloudwatch", "alarm:*-from-zero")
+    alarms = [_arn("cloudwatch", f"alarm:{name}") for name in ("*-from-zero", "TargetTracking-*")]
     placing = ["sagemaker:CreateInferenceComponent", "sagemaker:UpdateInferenceComponent"]
     reading = ["sagemaker:DescribeInferenceComponent", "sagemaker:DeleteInferenceComponent"]
     targets = ["RegisterScalableTarget", "DeregisterScalableTarget", "PutScalingPolicy", "DeleteScalingPolicy"]
@@ -133,9 +133,7 @@ def components_rights(stage: str, models: list[str], roles: list[iam.Role]) -> l
             resources=[scaling],
             conditions={"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}},
         ),
-        iam.PolicyStatement(
-            actions=["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"], resources=[alarms]
-        ),
+        iam.PolicyStatement(actions=["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"], resources=alarms),
         iam.PolicyStatement(
             actions=["iam:CreateServiceLinkedRole"],
             resources=[
@@ -143,6 +141,29 @@ def components_rights(stage: str, models: list[str], roles: list[iam.Role]) -> l
             ],
             conditions={"StringEquals": {"iam:AWSServiceName": SCALING}},
         ),
+    ]
+
+
+def attaching_rights(stage: str, models: list[str], storage: Storage) -> list[iam.PolicyStatement]:
+    """What it takes for a finished job's model to become a version in SageMaker's registry, and for its adapter to be
+    packed and to answer on the endpoints of these models."""
+    endpoints = [_arn("sagemaker", f"endpoint/{names.endpoint(stage, model)}") for model in models]
+    component = _arn("sagemaker", "inference-component/*")
+    packages = [
+        _arn("sagemaker", f"{kind}/{names.ROOT}-*") for kind in ("model-package-group", "model-package")
+    ]
+    placing = ["sagemaker:CreateInferenceComponent", "sagemaker:UpdateInferenceComponent"]
+    reading = ["sagemaker:DescribeInferenceComponent", "sagemaker:DeleteInferenceComponent"]
+    groups = ["sagemaker:CreateModelPackageGroup", "sagemaker:DescribeModelPackageGroup"]
+    changes = [f"sagemaker:{verb}ModelPackage" for verb in ("Create", "Describe", "Update", "Delete")]
+    archive = ["s3:PutObject", "s3:AbortMultipartUpload"]
+    return [
+        iam.PolicyStatement(actions=placing, resources=[component, *endpoints]),
+        iam.PolicyStatement(actions=reading, resources=[component]),
+        iam.PolicyStatement(actions=[*groups, *changes], resources=packages),
+        # The action knows no resources.
+        iam.PolicyStatement(actions=["sagemaker:ListModelPackages"], resources=["*"]),
+        iam.PolicyStatement(actions=archive, resources=[storage.artefacts.arn_for_objects("jobs/*")]),
     ]
 
 

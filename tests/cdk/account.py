@@ -17,7 +17,7 @@ from moto.core.common_models import CloudFormationModel
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.flow_logs import FlowLogs
 from moto.iam.models import iam_backends
-from moto.sagemaker.models import FakeEndpointConfig, SageMakerModelBackend
+from moto.sagemaker.models import FakeEndpoint, FakeEndpointConfig, SageMakerModelBackend
 
 PLACEHOLDERS = (
     "AWS::Budgets::Budget",
@@ -128,6 +128,8 @@ def account(*more: str) -> Iterator[None]:
             for model, create in creates.items()
         ),
         *((model, ARN) for model in (batch.ComputeEnvironment, batch.JobQueue)),
+        # moto gives an endpoint a name of its own.
+        (FakeEndpoint, {"cloudformation_name_type": staticmethod(lambda: "EndpointName")}),
         *((model, ANY_VARIANT) for model in (FakeEndpointConfig, SageMakerModelBackend)),
     ]
     had = [(model, name, vars(model).get(name)) for model, members in mended for name in members]

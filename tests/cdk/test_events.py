@@ -65,7 +65,7 @@ def test_a_function_is_small_and_loses_no_event(template: Template, name: str) -
     assert text(function["Code"]["S3Bucket"]).startswith("cdk-hnb659fds-assets-")
     assert re.fullmatch(r"[0-9a-f]{64}\.zip", function["Code"]["S3Key"])
     assert function["Environment"] == {"Variables": {"GENAI_STACK_STAGE": "dev"}}
-    assert (function["Timeout"], function["MemorySize"]) == (60, 512)
+    assert (function["Timeout"], function["MemorySize"]) == ({"Events": 300, "Budget": 60}[name], 512)
     assert text(function["Role"]) == f"<{name}Role.Arn>"
     assert text(function["DeadLetterConfig"]["TargetArn"]) == f"<{name}Failed.Arn>"
     assert text(function["LoggingConfig"]["LogGroup"]) == f"<Storage{name}Log>"

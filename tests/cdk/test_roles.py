@@ -64,6 +64,7 @@ RIGHTS: dict[str, list[tuple[str, set[str]]]] = {
     "EventsRole": [
         log("<StorageEventsLog.Arn>"),
         *PUBLISHED,
+        *((resource.replace("/training", "/hosting"), actions) for resource, actions in PUBLISHED),
         ("<EventsFailed.Arn>", {"sqs:SendMessage"}),
         ("<StorageRecords.Arn>", {"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}),
         (ARTEFACTS, {"s3:ListBucket"}),

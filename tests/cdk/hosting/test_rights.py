@@ -23,6 +23,7 @@ INTERFACES = {
 }
 SCALING = "sagemaker.application-autoscaling.amazonaws.com"
 LINKED = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+PLACE = {"sagemaker:CreateInferenceComponent", "sagemaker:UpdateInferenceComponent"}
 Rights = list[tuple[str, set[str]]]
 
 
@@ -38,7 +39,7 @@ def model(name: str) -> Rights:
     return [
         ("arn:<AWS::Partition>:ecr:<AWS::Region>:<Registries>:repository/vllm", PULL),
         ("*", {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}),
-        *((f"{ARTEFACTS}/{below}/*", {"s3:GetObject"}) for below in ("adapters", "jobs", "models")),
+        *((f"{ARTEFACTS}/{below}/*", {"s3:GetObject"}) for below in ("jobs", "models")),
         (ARTEFACTS, {"s3:ListBucket"}),
         ("<StorageKey.Arn>", {"kms:Decrypt"}),
         *((arn("logs", f"log-group:{group}{below}"), WRITE_LOG) for group in groups for below in ("", ":*")),
@@ -98,14 +99,41 @@ RIGHTS: dict[str, Rights] = {
                 )
             },
         ),
-        (
-            arn("cloudwatch", "alarm:*-from-zero"),
-            {"cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"},
+        *(
+            (arn("cloudwatch", f"alarm:{name}"), {"cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"})
+            for name in ("*-from-zero", "TargetTracking-*")
         ),
         (
             f"arn:<AWS::Partition>:iam::<AWS::AccountId>:role/aws-service-role/{SCALING}/{LINKED}",
             {"iam:CreateServiceLinkedRole"},
         ),
+    ],
+    # The training stack's, for as long as models are hosted.
+    "<EventsRole>": [
+        *(
+            (arn("sagemaker", resource), PLACE)
+            for resource in (
+                "inference-component/*",
+                *(f"endpoint/{names.endpoint('dev', each)}" for each in ("chat", "big")),
+            )
+        ),
+        (
+            arn("sagemaker", "inference-component/*"),
+            {"sagemaker:DescribeInferenceComponent", "sagemaker:DeleteInferenceComponent"},
+        ),
+        *(
+            (
+                arn("sagemaker", f"{kind}/genai-stack-*"),
+                {
+                    "sagemaker:CreateModelPackageGroup",
+                    "sagemaker:DescribeModelPackageGroup",
+                    *(f"sagemaker:{verb}ModelPackage" for verb in ("Create", "Describe", "Update", "Delete")),
+                },
+            )
+            for kind in ("model-package-group", "model-package")
+        ),
+        ("*", {"sagemaker:ListModelPackages"}),
+        (f"{ARTEFACTS}/jobs/*", {"s3:PutObject", "s3:AbortMultipartUpload"}),
     ],
 }
 CONDITIONS = {
@@ -129,7 +157,7 @@ def test_a_role_may_do_what_the_table_says_and_no_more(template: Template) -> No
             conditions = [CONDITIONS.get(action) for action in listed(statement["Action"])]
             assert statement.get("Condition") == next(filter(None, conditions), None)
             for resource in listed(statement["Resource"]):
-                pairs = given.setdefault(plain(role["Ref"]), [])
+                pairs = given.setdefault(plain(role["Ref"]) if "Ref" in role else text(role), [])
                 pairs += [(text(resource), action) for action in listed(statement["Action"])]
     want = {role: sorted((r, a) for r, actions in rows for a in actions) for role, rows in RIGHTS.items()}
     assert {role: sorted(pairs) for role, pairs in given.items()} == want
@@ -137,7 +165,7 @@ def test_a_role_may_do_what_the_table_says_and_no_more(template: Template) -> No
 
 def test_a_role_is_taken_by_its_service_for_this_account(template: Template) -> None:
     roles = of_type(template, "IAM::Role")
-    assert {plain(id) for id in roles} == set(RIGHTS)
+    assert {plain(id) for id in roles} == set(RIGHTS) - {"<EventsRole>"}
     for id, role in roles.items():
         (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
         placing = plain(id) == "PlacingComponentsRole"
