@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from genai_stack.client.hosting import AsyncHosting, Hosting
@@ -12,6 +13,7 @@ from genai_stack.client.loop import LoopThread
 from genai_stack.errors import Conflict, EngineFailed, NotFound, Overloaded, RequestError
 from genai_stack.ports import ModelVersion, Reply, Services
 from tests.client.fakes import make_services
+from tests.service.fakes import ANSWERS
 
 
 @pytest.fixture
@@ -38,6 +40,19 @@ def test_an_answer_comes_back_decoded(services: Services, hosting: Hosting) -> N
         ("builtin", "/v1/chat/completions", {"messages": [], "model": "builtin"}),
         ("e", "/v1/embeddings", {"input": "x", "model": "e"}),
     ]
+
+
+def test_an_anatomy_comes_back_typed(services: Services, hosting: Hosting) -> None:
+    told = ANSWERS["/v1/anatomy"]
+    host(services).reply = Reply(200, "application/json", msgspec.json.encode(told))
+    found = hosting.anatomy("Hi", model="builtin", heads="mean", top_k=1)
+    assert host(services).asked == [
+        ("builtin", "/v1/anatomy", {"text": "Hi", "heads": "mean", "top_k": 1, "model": "builtin"})
+    ]
+    assert found.tokens[0].text == "Hi"
+    host(services).reply = Reply(200, "application/json", b'{"object": "list"}')
+    with pytest.raises(EngineFailed, match="/v1/anatomy"):
+        hosting.anatomy("Hi", model="builtin")
 
 
 @pytest.mark.parametrize(
