@@ -130,13 +130,13 @@ def test_standard_input_must_be_text(given: bytes, monkeypatch: pytest.MonkeyPat
 
 def test_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
-    for number, options in enumerate(
-        (["--dimensions", "3", "it costs $5 or $6 漢"], ["--model", ENCODER, "a cat"])
-    ):
+    every = ["embeddings", "attention", "layers", "output"]
+    solid = ["--model", ENCODER, "--step", "embeddings", "--dimensions", "3"]
+    for number, (options, drawn) in enumerate(((solid, every[:1]), ([], every))):
         place = tmp_path / str(number)
-        assert run(["anatomy", "--png", str(place), *options]) == 0
+        assert run(["anatomy", "--png", str(place), *options, "it costs $5 or $6 漢"]) == 0
         files = capsys.readouterr().out.split()
-        assert files == [str(place / f"{n}.png") for n in ("embeddings", "attention", "layers", "output")]
+        assert files == [str(place / f"{name}.png") for name in drawn]
         assert all(Path(file).read_bytes().startswith(b"\x89PNG") for file in files)
 
 

@@ -25,6 +25,7 @@ from genai_stack.errors import (
 )
 from genai_stack.ports import JobRequest, ModelVersion, Reply, Services
 from tests.client.fakes import make_services
+from tests.service.fakes import ANSWERS
 
 GATES = (GateConfig("arc", "acc", "gated", at_least=0.5), GateConfig("wiki", "ppl", "gated", at_most=20.0))
 
@@ -53,6 +54,19 @@ def test_an_answer_comes_back_decoded(services: Services, hosting: Hosting) -> N
         ("builtin", "/v1/chat/completions", {"messages": [], "model": "builtin"}),
         ("e", "/v1/embeddings", {"input": "x", "model": "e"}),
     ]
+
+
+def test_an_anatomy_comes_back_typed(services: Services, hosting: Hosting) -> None:
+    told = ANSWERS["/v1/anatomy"]
+    host(services).reply = Reply(200, "application/json", msgspec.json.encode(told))
+    found = hosting.anatomy("Hi", model="builtin", heads="mean", top_k=1)
+    assert host(services).asked == [
+        ("builtin", "/v1/anatomy", {"text": "Hi", "heads": "mean", "top_k": 1, "model": "builtin"})
+    ]
+    assert found.tokens[0].text == "Hi"
+    host(services).reply = Reply(200, "application/json", b'{"object": "list"}')
+    with pytest.raises(EngineFailed, match="/v1/anatomy"):
+        hosting.anatomy("Hi", model="builtin")
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def anatomy(
 
 def _asked(options: dict[str, Any]) -> dict[str, Any]:
     """What was given, as the API calls it."""
-    asked = {
+    asked: dict[str, Any] = {
         name: list(value) if isinstance(value, tuple) else value for name, value in options.items() if value
     }
     for name in ("neighbours", "temperature"):  # 0 says something

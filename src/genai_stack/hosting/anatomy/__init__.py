@@ -6,6 +6,7 @@ To see how it works, read the files in this order:
     decoder.py     steps 2 to 4 of a model that writes: vectors, layers of attention, a score for every next token
     encoder.py     the same of a model that turns a text into one vector
     arithmetic.py  the few formulas they need
+    plan.py        what a request asks to see
     dissect.py     what is worth telling of each step: neighbours, movements, likeliest tokens
     route.py       how a request is read and answered
 
