@@ -82,15 +82,15 @@ def test_a_success_registers_the_model() -> None:
 
 def test_an_adapter_that_is_made_is_attached_and_a_whole_model_isn_t() -> None:
     for base, files, expected in (("builtin", "adapter/weights", [MODEL.name]), (None, "model/weights", [])):
-        account, attached = Account(), list[str]()
+        account, attached = Account(), list[ModelVersion]()
         made = msgspec.structs.replace(MODEL, base=base)
         JobRecords(account.records).create(
             JobRequest("job", "train", {}, made), "s3://artefacts/jobs/job/output", 0.0
         )
         account.leaves("job", "manifest.json", files)
         for one in story(2, "SUCCEEDED"):
-            record(one, account.services, lambda version, attached=attached: attached.append(version.name))
-        assert attached == expected
+            record(one, account.services, attached.append)
+        assert [version.name for version in attached] == expected
 
 
 def test_a_success_without_its_files_has_failed() -> None:

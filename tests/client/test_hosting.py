@@ -212,7 +212,7 @@ def test_a_gate_refuses_with_the_score_and_the_bound(
     services: Services, hosting: Hosting, tmp_path: Path
 ) -> None:
     hosting.register("gated", "/g/1")
-    with pytest.raises(Conflict, match=r"has no arc acc.*genai-stack evaluate gated@1 arc"):
+    with pytest.raises(Conflict, match=r"has no arc acc.*genai-stack evaluate gated@1 --tasks arc"):
         hosting.promote("gated@1")
     evaluated(services, "/g/1", tmp_path, arc__acc=0.4, wiki__ppl=10.0)
     evaluated(services, "/other", tmp_path, arc__acc=0.9, wiki__ppl=10.0)

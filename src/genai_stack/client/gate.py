@@ -32,7 +32,7 @@ class Gate:
             if score is None:
                 raise Conflict(
                     f"{version.reference} has no {what}, which its gate asks for; "
-                    f"run: genai-stack evaluate {version.reference} {bound.task}"
+                    f"run: genai-stack evaluate {version.reference} --tasks {bound.task}"
                 )
             if bound.at_least is not None and not score["value"] >= bound.at_least:
                 raise _refusal(version, what, score["value"], f"at least {bound.at_least:g}")

@@ -141,10 +141,16 @@ class AsyncHosting:
         return await asyncio.to_thread(registry.promote, name, number)
 
     async def rollback(self, name: str) -> ModelVersion:
-        """Makes the version live again that was so before. It answers as soon as it is up; until then the one that is
-        up does. Raises Conflict when there was none."""
-        back = await asyncio.to_thread(self._services.registry.rollback, name)
-        await self._services.models.deploy(name)
+        """Makes the version live again that was so before, and waits until it is up. Raises Conflict when there was
+        none, and what `deploy` raises when it doesn't come up: then nothing has changed."""
+        registry = self._services.registry
+        was = await asyncio.to_thread(registry.get, name)
+        back = await asyncio.to_thread(registry.rollback, name)
+        try:
+            await self._services.models.deploy(name)
+        except GenAIStackError:
+            await asyncio.to_thread(registry.promote, name, was.version)
+            raise
         return back
 
     async def access(self, model: str) -> DirectAccess:

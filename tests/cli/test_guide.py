@@ -1,0 +1,48 @@
+"""docs/models.md says what is so."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from genai_stack.cli.root import root
+from genai_stack.client.hosting import AsyncHosting
+from genai_stack.config import parse_config
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+
+
+def blocks(language: str) -> str:
+    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE))
+
+
+@pytest.mark.parametrize("command", re.findall(r"^genai-stack [^#\n]+", blocks(""), re.MULTILINE))
+def test_a_command_is_one_the_cli_takes(command: str) -> None:
+    verb, words = root, shlex.split(command)[1:]
+    while isinstance(verb, click.Group):
+        name, found, words = verb.resolve_command(click.Context(verb), words)
+        assert name
+        assert found
+        verb = found
+    with verb.make_context(name, words):
+        pass
+
+
+def test_every_verb_is_told_of() -> None:
+    models = root.commands["models"]
+    assert isinstance(models, click.Group)
+    assert all(f"models {verb}" in GUIDE or f"`{verb}`" in GUIDE for verb in models.commands)
+    verbs = re.findall(
+        r"`\.?(?:stack\.hosting\.)?(\w+)`", GUIDE.partition("In Python they are ")[2].partition("\n\n")[0]
+    )
+    assert len(verbs) == 8
+    assert all(hasattr(AsyncHosting, verb) for verb in verbs)
+
+
+def test_the_gate_is_one() -> None:
+    (gate,) = parse_config(blocks("toml")).gates
+    assert (gate.model, gate.at_least) == ("support", 0.6)
