@@ -139,8 +139,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alarm_email: Annotated[str, msgspec.Meta(pattern=r"^([^@\s]+@[^@\s]+)?$")] = ""
     """Where alarms and the budget's warnings go; empty leaves them on the dashboard and the topic."""
     mlflow: Annotated[str, msgspec.Meta(pattern=r"^[^\s]*$")] = ""
-    """The MLflow server that training jobs tell what they do, as `MLFLOW_TRACKING_URI` has it; empty for none. They must
-    reach it without credentials of their own."""
+    """The MLflow server that training jobs tell what they do, as `MLFLOW_TRACKING_URI` has it; empty for none. They
+    must reach it without credentials of their own."""
     retain_data: bool = True
     """Whether buckets, records and the key outlive the stack when it is destroyed."""
     network: NetworkConfig = NetworkConfig()
