@@ -50,7 +50,7 @@ def test_private_machines_stay_private(reserved: Template) -> None:
     assert managed.image == "123456789012.dkr.ecr.eu-west-1.amazonaws.com/mine:1"
 
 
-def test_every_job_reports_to_the_server_that_is_named(reserved: Template) -> None:
+def test_every_job_knows_the_server_that_is_named(reserved: Template) -> None:
     named = {"Name": "MLFLOW_TRACKING_URI", "Value": "https://mlflow.example.com"}
     for kind in KINDS:
         assert named in container(reserved, kind)["Environment"]

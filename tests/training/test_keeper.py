@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from genai_stack import settings
 from genai_stack.training import keeper
 from genai_stack.training.keeper import keep
 
@@ -69,3 +70,16 @@ def test_a_run_that_was_done_all_the_same_is_done(tmp_path: Path) -> None:
     done = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))"
     body = f"{done}\nos.kill(os.getppid(), signal.SIGTERM)\ntime.sleep(60)"
     assert keep(program(tmp_path, body)) == 0
+
+
+def test_nodes_find_each_other_on_sagemaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.nodes() == (0, 1, "localhost")
+    for name, value in (("HOST_COUNT", "3"), ("CURRENT_HOST_RANK", "2"), ("MASTER_ADDR", "algo-1")):
+        monkeypatch.setenv(f"SM_{name}", value)
+    assert settings.nodes() == (2, 3, "algo-1")
+
+
+def test_the_program_itself_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A spec that isn't there is a bad spec, which no other attempt makes better."""
+    assert keeper.main([str(tmp_path / "nowhere.toml")]) == 2
+    assert "nowhere.toml" in capfd.readouterr().err
