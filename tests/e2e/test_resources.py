@@ -20,7 +20,7 @@ def until_ended(look: Any, seconds: float = 300) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_from_a_file_to_a_model_to_a_batch_over_it(live: Live) -> None:
     with live.openai(_strict_response_validation=True) as client:
         turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]

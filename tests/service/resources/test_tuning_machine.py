@@ -85,6 +85,7 @@ class TuningMachine(RuleBasedStateMachine):
             self.note(job)
             assert job.status == "cancelled"
         except Conflict:
+            self.records.after = self.queue.after = -1
             assert self.tuning.get("me", id).status in ("succeeded", "failed")
         except Died:
             self.open()
