@@ -8,6 +8,7 @@ import http.client
 import json
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +20,7 @@ from genai_stack.aws.breaker import Breaker
 from genai_stack.aws.host import SageMakerHost
 from genai_stack.aws.unhosted import UnhostedModels
 from genai_stack.client.hosting import AsyncHosting
+from genai_stack.client.places import ThisMachine
 from genai_stack.errors import NotDeployedError
 from genai_stack.service import ApiKeys, build_app
 from genai_stack.service.streaming import KEEP_ALIVE
@@ -145,10 +147,11 @@ def test_the_openai_client_straight_on_an_endpoint(published: str, upstream: Sta
             stack.hosting.openai("builtin")
 
 
-async def test_the_asynchronous_client_too(upstream: StandIn) -> None:
+async def test_the_asynchronous_client_too(upstream: StandIn, tmp_path: Path) -> None:
     host: Any = made()
     registry: Any = Registry()
-    async with await AsyncHosting(services(host, registry, MemoryRecords())).openai("a") as client:
+    hosting = AsyncHosting(services(host, registry, MemoryRecords()), ThisMachine(tmp_path))
+    async with await hosting.openai("a") as client:
         said = await client.chat.completions.create(model="a", messages=[{"role": "user", "content": "Hi"}])
     assert said.choices[0].message.content == "Hello"
     (call,) = upstream.calls
