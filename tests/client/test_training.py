@@ -12,7 +12,10 @@ from pyarrow import parquet
 from genai_stack.client.jobs import AsyncTrainingJob
 from genai_stack.client.places import ThisMachine
 from genai_stack.client.training import AsyncTraining, Training
-from genai_stack.errors import InvalidData, InvalidSpec, JobFailed, NotFound
+from genai_stack.errors import InvalidData, InvalidSpec, JobFailed, NotFound, RequestError
+from genai_stack.local.home import Home
+from genai_stack.local.queue import ProcessJobs
+from genai_stack.ports import JobRequest
 from tests.client.fakes import make_services
 
 CHAT = '{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "%s"}]}\n'
@@ -201,3 +204,12 @@ def test_data_of_another_method_is_refused_before_anything_is_submitted(home: Pa
     with pytest.raises(InvalidData, match="method lora can't learn from; use method dpo"):
         training.fine_tune(pairs)
     assert training.list() == []
+
+
+def test_this_machine_runs_its_jobs_itself(home: Path, data: Path) -> None:
+    training = made(home)
+    with pytest.raises(InvalidSpec, match="none on 'sagemaker'; take a stage for it"):
+        training.fine_tune(data, on="sagemaker")
+    assert training.list() == []
+    with pytest.raises(RequestError, match="submit to a deployed stage"):
+        ProcessJobs(Home(home)).submit(JobRequest("j", "train", {}, on="sagemaker"))
