@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from genai_stack import names
+from genai_stack.aws import archives
 from genai_stack.aws.components import Components
 from genai_stack.aws.objects import S3Objects
 from genai_stack.aws.packages import VERSION, MirroredModels
@@ -19,6 +20,8 @@ from genai_stack.errors import Conflict, EngineFailed, GenAIStackError, InvalidM
 from genai_stack.hosted import HostedModel
 from genai_stack.ports import ModelVersion
 from genai_stack.registry import RecordedModels
+from genai_stack.sources import WEIGHTS
+from genai_stack.sources.directories import TEXTS
 from tests.aws.account import Account
 from tests.aws.fakes import MemoryRecords
 from tests.aws.sagemaker_stand_in import Components as StandIn
@@ -296,3 +299,7 @@ def test_versions_are_packages_with_their_approval(
     assert registry.rollback("qwen").version == 0
     registry.delete("qwen", 2)
     assert len(stand_in.deleted_packages) == 1
+
+
+def test_what_an_archive_holds_is_what_a_model_s_files_are() -> None:
+    assert (*WEIGHTS, *TEXTS) == archives.LOADED

@@ -175,7 +175,9 @@ def test_the_events_function_records_each_event(monkeypatch: pytest.MonkeyPatch)
     handler = load(
         ROOT / "lambdas/events/handler.py",
         monkeypatch,
-        genai_stack__aws__job_events={"record": lambda event, services: heard.append((event, services))},
+        genai_stack__aws__job_events={
+            "record": lambda event, services, attach: heard.append((event, services))
+        },
     )
     handler.handle({"detail": {}}, None)
     handler.handle({"detail": {"a": 1}}, None)

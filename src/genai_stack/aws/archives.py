@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 
 from genai_stack.errors import InvalidModel, ObjectNotFound
 from genai_stack.ports import ObjectInfo, ObjectStore
-from genai_stack.sources import WEIGHTS
-from genai_stack.sources.directories import TEXTS
-from genai_stack.sources.store import locate, under
+
+from .objects import S3Objects
 
 NEEDED = ("adapter_config.json", "adapter_model.safetensors")
+LOADED = (".safetensors", ".json", ".jinja", ".txt", ".model")
+"""What of a model's files is loaded: weights, settings, tokenizer (as `sources` has it, which no function carries)."""
 BLOCK = 512
 """Bytes; what a tar archive is made of."""
 
@@ -27,22 +28,28 @@ def packed(source: str) -> str:
     in between. Raises InvalidModel."""
     if not source.startswith("s3://"):
         raise InvalidModel(f"{source}: SageMaker loads adapters from S3; import it first")
-    store, prefix = locate(source)
-    key = f"{prefix}.tar.gz"
+    bucket, _, prefix = source.removeprefix("s3://").rstrip("/").partition("/")
+    store, key = S3Objects(bucket), f"{prefix}.tar.gz"
     try:
         store.head(key)
         return address(source)
     except ObjectNotFound:
         pass
-    files = {name: info for name, info in under(store, prefix, prefix).items() if _is_loaded(name)}
+    files = _loaded(store, f"{prefix}/")
     if missing := [name for name in NEEDED if name not in files]:
         raise InvalidModel(f"{source} holds no {' and no '.join(missing)}; give the prefix of a LoRA adapter")
     store.put(key, _archive(store, files))
     return address(source)
 
 
-def _is_loaded(name: str) -> bool:
-    return "/" not in name and name.endswith((*WEIGHTS, *TEXTS))
+def _loaded(store: ObjectStore, prefix: str) -> dict[str, ObjectInfo]:
+    """By name: what is directly under the prefix and would be loaded."""
+    found: dict[str, ObjectInfo] = {}
+    after: str | None = None
+    while page := store.list(prefix, after=after):
+        found |= {info.key.removeprefix(prefix): info for info in page}
+        after = page[-1].key
+    return {name: info for name, info in found.items() if "/" not in name and name.endswith(LOADED)}
 
 
 def _archive(store: ObjectStore, files: Mapping[str, ObjectInfo]) -> Iterator[bytes]:
