@@ -31,8 +31,8 @@ def spec(**changes: Any) -> TrainingSpec:
 @pytest.fixture
 def open_in() -> Iterator[Callable[..., Checkpoints]]:
     with ExitStack() as logs:
-        yield lambda place, **changes: Checkpoints(
-            spec(**changes), place, logs.enter_context(RunLog(place.path))
+        yield lambda place, rows="r", **changes: Checkpoints(
+            spec(**changes), place, logs.enter_context(RunLog(place.path)), rows=rows
         )
 
 
@@ -138,6 +138,12 @@ def test_another_spec_is_refused(open_in: Open, place: Place) -> None:
     open_in(place).commit(make(place, 1), 1)
     with pytest.raises(InvalidSpec, match="made by another spec"):
         open_in(place, seed=9).newest()
+
+
+def test_other_data_under_the_same_name_is_refused(open_in: Open, place: Place) -> None:
+    open_in(place).commit(make(place, 1), 1)
+    with pytest.raises(InvalidSpec, match="made from other data"):
+        open_in(place, rows="s").newest()
 
 
 def test_what_an_earlier_attempt_told_goes_on_elsewhere(tmp_path: Path, store: DirectoryObjects) -> None:

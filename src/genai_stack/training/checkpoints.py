@@ -38,8 +38,9 @@ class Checkpoint:
 class Checkpoints:
     """Of one run. Every process of the run calls `commit` and `newest` together."""
 
-    def __init__(self, spec: TrainingSpec, place: Place, log: RunLog) -> None:
-        self._spec, self._place, self._log = spec, place, log
+    def __init__(self, spec: TrainingSpec, place: Place, log: RunLog, *, rows: str) -> None:
+        """`rows` is the fingerprint of what the run learns from."""
+        self._spec, self._place, self._log, self._rows = spec, place, log, rows
         self._here = place.path / FOLDER
         self.latest: str | None = None
         """The name of the checkpoint committed last, in this attempt."""
@@ -61,7 +62,7 @@ class Checkpoints:
                 self._place.put(entry["path"])
         files = [entry for entries in ranks.gathered(part) for entry in entries]
         if self._moves():
-            manifest = {"step": step, "files": files, "spec": plain(self._spec), **told}
+            manifest = {"step": step, "files": files, "spec": plain(self._spec), "rows": self._rows, **told}
             write_last(target, manifest, part, self._place.path)
             if ranks.is_first():
                 self._place.put(f"{FOLDER}/{target.name}/{MANIFEST}")
@@ -83,6 +84,10 @@ class Checkpoints:
         path = self._here / f"step-{found['step']}"
         if found["spec"] != plain(self._spec):
             raise InvalidSpec(f"output: {path} was made by another spec; give another directory or remove it")
+        if told.get("rows", self._rows) != self._rows:
+            raise InvalidSpec(
+                f"output: {path} was made from other data; bring that back, or give another directory"
+            )
         if self._spec.shard and told.get("world", 1) != ranks.world():
             raise InvalidSpec(
                 f"output: {path} was made by {told.get('world', 1)} processes; go on with as many"

@@ -15,6 +15,7 @@ from .checkpoints import ASIDE, Checkpoint, Checkpoints
 from .interrupts import Interrupted, on_signal, on_spot_notice
 from .outputs import RunLog
 from .place import Place
+from .rows import fingerprint
 from .sharding import fully_sharded, whole_weights
 from .spec import TrainingSpec
 from .trainers import make_trainer, trainer_arguments
@@ -42,7 +43,7 @@ def optimize(
     interrupted, for all processes to take the new size when it is run again. A second time it raises what the device
     raised.
     """
-    checkpoints = Checkpoints(spec, place, log)
+    checkpoints = Checkpoints(spec, place, log, rows=fingerprint(train))
 
     def attempt(at_a_time: int) -> Trained:
         # Before all else: it lets the processes find each other, and says how models are to be opened.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import InvalidData
@@ -48,6 +49,14 @@ def rows(spec: TrainingSpec, source: str, tokenizer: Any, log: RunLog) -> list[E
     message = f"{name}: {len(found)} {'pairs' if spec.method == 'dpo' else 'sequences'}, {tokens} tokens"
     log.event("encoded", message, sequences=len(found), tokens=tokens)
     return found
+
+
+def fingerprint(rows: Sequence[Encoded | Pair]) -> str:
+    """SHA-256 over the rows in their order: equal where a run would see equal data."""
+    found = hashlib.sha256()
+    for row in rows:
+        found.update(repr(row).encode())
+    return found.hexdigest()
 
 
 def _tokens(row: Encoded | Pair) -> int:
