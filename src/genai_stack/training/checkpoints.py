@@ -80,11 +80,11 @@ class Checkpoints:
         found = ranks.gathered(found)[0]
         if found is None:
             return None
-        told = {key: value for key, value in found.items() if key not in ("files", "spec", "step")}
+        told = {key: value for key, value in found.items() if key not in ("files", "spec", "rows", "step")}
         path = self._here / f"step-{found['step']}"
         if found["spec"] != plain(self._spec):
             raise InvalidSpec(f"output: {path} was made by another spec; give another directory or remove it")
-        if told.get("rows", self._rows) != self._rows:
+        if found.get("rows", self._rows) != self._rows:
             raise InvalidSpec(
                 f"output: {path} was made from other data; bring that back, or give another directory"
             )
