@@ -34,6 +34,10 @@ PLACEHOLDERS = (
 """Types that moto's CloudFormation doesn't know; nothing is made for them but a name."""
 
 
+KNOWN = frozenset(parsing.get_model_map())
+"""What moto knows by itself, seen before there is any placeholder: those go when Python's collector comes round."""
+
+
 def placeholder(name: str) -> type[CloudFormationModel]:
     """A model of the type `name` that is only a name; every attribute of it is a word."""
 

@@ -30,18 +30,13 @@ def quickstart(home: Path) -> tuple[int, Any]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_adapter_beats_the_base_twice_the_same_way(tmp_path: Path) -> None:
+def test_the_adapter_beats_the_base(tmp_path: Path) -> None:
     home = tmp_path / "quickstart"
-    code, first = quickstart(home)
-    assert first["tuned"]["exact"] > first["base"]["exact"]
+    code, told = quickstart(home)
+    assert told["tuned"]["exact"] > told["base"]["exact"]
     assert code == 0
     assert not processes_of(home)
-    _, second = quickstart(home)
-    for score in ("base", "tuned"):
-        assert second[score]["answers"] == first[score]["answers"]
-    print(
-        f"{first['base']['exact']} → {first['tuned']['exact']} of {len(first['questions'])}; {first['seconds']}"
-    )
+    print(f"{told['base']['exact']} → {told['tuned']['exact']} of {len(told['questions'])}; {told['seconds']}")
 
 
 def test_it_says_where_it_can_run(tmp_path: Path) -> None:
