@@ -9,8 +9,9 @@ from typing import Any
 import openai
 import pytest
 
-from genai_stack.bulk.specs import BatchSpec, parse
+from genai_stack.bulk.specs import BatchSpec
 from genai_stack.errors import GenAIStackError
+from genai_stack.spec_file import convert
 from tests.service.conftest import MASTER, assert_problem
 from tests.service.fakes import CHAT
 from tests.service.resources.conftest import Stack
@@ -49,7 +50,7 @@ def test_a_batch_from_end_to_end(stack: Stack, client: openai.OpenAI) -> None:
     job = job_of(batch)
     assert (batch.status, batch.model, batch.request_counts.total) == ("in_progress", CHAT, 2)
     assert (batch.metadata, batch.expires_at - batch.created_at) == ({"for": "me"}, 86_400)
-    spec = parse({**stack.jobs.requests[job].spec, "output": "out"}, BatchSpec)
+    spec = convert({**stack.jobs.requests[job].spec, "output": "out"}, BatchSpec)
     assert (spec.model.name, spec.endpoint) == (CHAT, ENDPOINT)
     with open(spec.input, "rb") as file:
         assert json.loads(file.readline()) == line(1)
