@@ -7,9 +7,9 @@ from typing import Any
 from genai_stack.aws.attaching import attach
 from genai_stack.aws.job_events import record
 from genai_stack.settings import stage
-from genai_stack.wiring import aws_services
+from genai_stack.wiring import aws_jobs
 
-services = aws_services(stage())
+services = aws_jobs(stage())
 
 
 def handle(event: dict[str, Any], context: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .config import StackConfig
@@ -41,6 +41,21 @@ def local_services(home: Path, config: StackConfig | None = None) -> Services:
 def aws_services(stage: str) -> Services:
     """What `stage` of this stack has in the account at hand, found by what its training stack published. Raises
     NotDeployedError, which names the stack to deploy. Where its hosting stack isn't deployed, `models` refuses them."""
+    return _on_aws(stage, _stage_models)
+
+
+def aws_jobs(stage: str) -> Services:
+    """The same for a function that hears of jobs: it asks no model, so `models` refuses them all, and it carries no
+    HTTP client."""
+    from .aws.unhosted import UnhostedModels
+
+    return _on_aws(stage, lambda stage, registry, hosted, bucket: UnhostedModels(stage))
+
+
+StageModels = Callable[[str, ModelRegistry, Mapping[str, HostedModel], str], ModelHost]
+
+
+def _on_aws(stage: str, models: StageModels) -> Services:
     import msgspec
 
     from .aws import published
@@ -81,7 +96,7 @@ def aws_services(stage: str) -> Services:
         records=records,
         jobs=StageJobs(records, batch, sagemaker),
         registry=registry,
-        models=_stage_models(stage, registry, hosted, fleet.bucket),
+        models=models(stage, registry, hosted, fleet.bucket),
     )
 
 

@@ -227,6 +227,27 @@ def test_an_adapter_is_packed_and_attached(
     )
 
 
+def test_a_failed_adapter_is_made_anew_without_a_word_to_scaling(
+    aws: Account,
+    components: Components,
+    stand_in: StandIn,
+    stage: str,
+    hosted: HostedModel,
+    adapter: ModelVersion,
+) -> None:
+    components.ensure(hosted)
+    stand_in.settle()
+    components.start(adapter, hosted)
+    stand_in.fail(names.component(stage, adapter.name), "no memory")
+    aws.seen.clear()
+    with pytest.raises(EngineFailed, match="no memory"):
+        components.start(adapter, hosted)
+    assert {request.service for request in aws.seen} == {"sagemaker"}
+    stand_in.settle()
+    components.start(adapter, hosted)
+    assert [verb for verb, _ in stand_in.asked] == ["create", "create", "delete", "create"]
+
+
 def test_an_adapter_of_another_version_is_refused(
     components: Components, stand_in: StandIn, hosted: HostedModel, adapter: ModelVersion
 ) -> None:

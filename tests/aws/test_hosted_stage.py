@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import http.client
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -79,6 +82,26 @@ def test_a_stage_is_hosted_once_its_stack_is(aws: Account, stage: str, published
         name = what["Name"].replace(f"/{stage}/", "/bare/")
         ssm.put_parameter(Name=name, Value=what["Value"], Type="String", Overwrite=True)
     assert isinstance(wiring.aws_services("bare").models, UnhostedModels)
+
+
+def test_a_function_hears_of_jobs_without_what_it_doesn_t_carry(published: str) -> None:
+    """The events function's handler as Lambda loads it: boto3, msgspec, and no other package."""
+    program = (
+        "import importlib.abc, runpy, sys\n"
+        "class Bare(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name in ('aiohttp', 'yarl', 'numpy', 'openai', 'sagemaker', 'starlette', 'torch'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Bare())\n"
+        "services = runpy.run_path(sys.argv[1])['services']\n"
+        "print([version.name for version in services.registry.list()])\n"
+    )
+    handler = Path(__file__).parents[2] / "lambdas" / "events" / "handler.py"
+    environment = {**os.environ, "GENAI_STACK_STAGE": published}
+    done = subprocess.run(
+        [sys.executable, "-c", program, handler], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "['m', 'builtin', 'all-minilm-l6-v2']\n", done.stderr
 
 
 def test_through_the_api_a_cut_is_never_a_silent_half(api: int, upstream: StandIn) -> None:

@@ -171,7 +171,7 @@ def test_the_events_function_records_each_event(monkeypatch: pytest.MonkeyPatch)
 
     heard: list[Any] = []
     monkeypatch.setenv("GENAI_STACK_STAGE", "prod")
-    monkeypatch.setattr(wiring, "aws_services", lambda stage: f"services of {stage}", raising=False)
+    monkeypatch.setattr(wiring, "aws_jobs", lambda stage: f"services of {stage}", raising=False)
     handler = load(
         ROOT / "lambdas/events/handler.py",
         monkeypatch,

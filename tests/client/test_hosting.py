@@ -181,6 +181,16 @@ def test_an_adapter_is_registered_on_the_version_it_runs_on(services: Services, 
         hosting.delete("builtin@1")
 
 
+def test_a_deployed_adapter_is_on_a_version_and_its_directory_is_absolute(
+    services: Services, hosting: Hosting
+) -> None:
+    hosting.register("builtin", "/models/1")
+    for _ in range(2):
+        hosting.deploy("a", "here/a", base="builtin@1")
+    made = services.registry.get("a")
+    assert (made.source, made.base, made.parent) == (str(Path("here/a").absolute()), "builtin", "builtin@1")
+
+
 def test_what_does_not_come_up_is_not_promoted(
     services: Services, hosting: Hosting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from genai_stack.errors import ModelWarming, Overloaded
+from genai_stack.ports import ModelVersion
 from genai_stack.service import keys as keys_module
 from tests.service.conftest import GOOD, LIMIT, MASTER, Api, assert_problem
 from tests.service.fakes import CHAT, EMBED, HANG, TUNED
@@ -203,6 +204,14 @@ def test_only_fine_tunes_can_be_deleted(api: Api) -> None:
     assert api.host.undeployed == [TUNED]
     assert_problem(api.call("DELETE", f"/v1/models/{TUNED}"), 404)
     assert_problem(api.post(ROUTE, {**GOOD[ROUTE], "model": TUNED}), 404)
+
+
+def test_a_base_whose_next_version_was_tuned_is_no_fine_tune(api: Api) -> None:
+    api.registry.tuned["mine"] = ModelVersion("mine", "job", job="ftjob-1", parent="mine@1", version=2)
+    assert_problem(api.call("DELETE", "/v1/models/mine"), 409)
+    assert api.host.undeployed == []
+    api.registry.tuned["made"] = ModelVersion("made", "job", job="ftjob-1", parent="mine@1", version=1)
+    assert api.call("DELETE", "/v1/models/made").json()["deleted"]
 
 
 def test_the_registry_is_asked_once_in_a_while(api: Api) -> None:

@@ -199,9 +199,12 @@ def test_what_a_server_misses_it_gets_later(server: Server, spec: TrainingSpec) 
 def test_a_server_that_is_down_costs_a_warning(spec: TrainingSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, and not listening
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:hunter2@127.0.0.1:{taken.getsockname()[1]}")
         attempt(spec, 1, 2)
-    assert [event["type"] for event in events(Path(spec.output))] == ["tracking"]
+    (warning,) = events(Path(spec.output))
+    assert warning["type"] == "tracking"
+    assert "://127.0.0.1:" in warning["message"]
+    assert "hunter2" not in warning["message"]
 
 
 def test_the_first_of_several_processes_tells(

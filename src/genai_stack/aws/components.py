@@ -68,7 +68,7 @@ class Components:
         catalogue changed. A promoted one stays as it is, but for its scaling. One that failed is made anew."""
         there = self.status(hosted.name)
         if there is not None and there.state == "failed":
-            self._delete(there.component)
+            self._delete(there)
             return
         moved = False
         if there is None or (there.state == "in_service" and not there.version):
@@ -95,7 +95,7 @@ class Components:
         first = [one for one in there if one.base is not None] or there
         for one in first:
             if one.state != "deleting":
-                self._delete(one.component)
+                self._delete(one)
         if there:
             return False
         self._delete_models(hosted)
@@ -189,7 +189,7 @@ class Components:
         anew by the next call."""
         there = self.status(version.name)
         if there is not None and there.state == "failed":
-            self._delete(there.component)
+            self._delete(there)
             raise EngineFailed(
                 f"the component of {version.name!r} failed: {there.reason}; see its log, try again"
             )
@@ -202,7 +202,7 @@ class Components:
         if there is None:
             raise NotFound(f"there is no inference component {component!r}")
         if there.state != "deleting":
-            self._delete(component)
+            self._delete(there)
 
     def settle(self, version: ModelVersion, hosted: HostedModel, *, pause: float = 10.0) -> None:
         """Waits until `answers`."""
@@ -234,7 +234,7 @@ class Components:
         """Frees what an adapter holds on its base; nothing happens where there is none."""
         there = self.status(model)
         if there is not None and there.state != "deleting":
-            self._delete(there.component)
+            self._delete(there)
 
     def status(self, model: str) -> ComponentStatus | None:
         """How the component of a model name, a base's or an adapter's, gets on; None where there is none."""
@@ -279,11 +279,13 @@ class Components:
             if "existing model" not in str(error):
                 raise
 
-    def _delete(self, component: str) -> None:
-        self._scaling.remove(component)
-        with self._sage(component):
+    def _delete(self, there: ComponentStatus) -> None:
+        """An adapter has no scaling, and who attaches adapters may change none."""
+        if there.base is None:
+            self._scaling.remove(there.component)
+        with self._sage(there.component):
             try:
-                self._sagemaker.delete_inference_component(InferenceComponentName=component)
+                self._sagemaker.delete_inference_component(InferenceComponentName=there.component)
             except self._sagemaker.exceptions.ClientError as error:
                 if not _is_absent(error):
                     raise

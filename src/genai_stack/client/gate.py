@@ -17,8 +17,9 @@ JOBS = 1000
 
 
 class Gate:
-    def __init__(self, bounds: Sequence[GateConfig], training: Training) -> None:
-        self._bounds, self._training = bounds, training
+    def __init__(self, bounds: Sequence[GateConfig], training: Training, option: str = "") -> None:
+        """`option` is what the command line needs to find the place of `training`."""
+        self._bounds, self._training, self._option = bounds, training, option
 
     def check(self, version: ModelVersion) -> None:
         """Raises Conflict, with the score and the bound, when `version` falls short of one, or with the evaluation to
@@ -32,7 +33,7 @@ class Gate:
             if score is None:
                 raise Conflict(
                     f"{version.reference} has no {what}, which its gate asks for; "
-                    f"run: genai-stack evaluate {version.reference} --tasks {bound.task}"
+                    f"run: genai-stack evaluate {version.reference} --tasks {bound.task}{self._option}"
                 )
             if bound.at_least is not None and not score["value"] >= bound.at_least:
                 raise _refusal(version, what, score["value"], f"at least {bound.at_least:g}")

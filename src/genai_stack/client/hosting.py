@@ -55,7 +55,7 @@ class AsyncHosting:
     def __init__(self, services: Services, place: Place, gates: Sequence[GateConfig] = ()) -> None:
         """`place` is where the jobs of `services` run, and where their models lie."""
         self._services, self._place = services, place
-        self._gate = Gate(gates, Training(services, place))
+        self._gate = Gate(gates, Training(services, place), place.option)
 
     async def invoke(self, model: str, body: Mapping[str, Any], *, route: str = CHAT) -> dict[str, Any]:
         """The whole answer. Raises NotFound, RequestError, Overloaded or EngineFailed."""
@@ -194,28 +194,30 @@ class AsyncHosting:
                 await self._services.models.undeploy(name)
 
     def _register(self, name: str, source: str, task: Task, base: str | None) -> ModelVersion:
-        registry = self._services.registry
-        parent = None if base is None else pick(registry, base)
-        return registry.register(
-            ModelVersion(
-                name,
-                absolute(source),
-                task,
-                parent.name if parent else None,
-                created=time.time(),
-                parent=parent.reference if parent else None,
-            )
+        return self._services.registry.register(self._version(name, source, task, base))
+
+    def _version(self, name: str, source: str, task: Task, base: str | None) -> ModelVersion:
+        """Raises NotFound for a base that isn't there."""
+        parent = None if base is None else pick(self._services.registry, base)
+        return ModelVersion(
+            name,
+            absolute(source),
+            task,
+            parent.name if parent else None,
+            created=time.time(),
+            parent=parent.reference if parent else None,
         )
 
     def _register_first(self, model: str, source: str, task: Task, base: str | None) -> bool:
         """Whether the name is new."""
         registry = self._services.registry
+        asked = self._version(model, source, task, base)
         try:
             there = registry.get(model)
         except NotFound:
-            registry.register(ModelVersion(model, source, task, base, created=time.time()))
+            registry.register(asked)
             return True
-        if (there.source, there.task, there.base) != (source, task, base):
+        if (there.source, there.task, there.base) != (asked.source, asked.task, asked.base):
             raise Conflict(
                 f"{model!r} is live as {there.source}; register {source} as a version of it and promote that, or "
                 "choose another name"

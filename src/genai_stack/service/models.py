@@ -9,6 +9,7 @@ import msgspec
 from ..errors import Conflict, NotFound
 from ..ports import ModelHost, ModelVersion
 from ..protocol.replies import ModelCard, ModelDeleted, ModelList
+from ..registry import split
 from .catalogue import Catalogue
 from .exchange import Exchange, Handler
 
@@ -34,7 +35,7 @@ def deleted(catalogue: Catalogue, models: ModelHost) -> Handler:
 
     async def handle(exchange: Exchange) -> None:
         version = await catalogue.find(exchange.path_params["model"])
-        if version.base is None and version.job is None:
+        if not _is_fine_tune(version):
             raise Conflict(
                 f"'{version.name}' isn't a fine-tune, so it can't be deleted here; take it out of stack.toml."
             )
@@ -44,6 +45,14 @@ def deleted(catalogue: Catalogue, models: ModelHost) -> Handler:
         await exchange.answer(200, msgspec.json.encode(ModelDeleted(version.name)))
 
     return handle
+
+
+def _is_fine_tune(version: ModelVersion) -> bool:
+    """Whether a job made all that goes by its name. A base whose live version was tuned from an earlier one of it is
+    the operator's still."""
+    if version.base is not None:
+        return True
+    return version.job is not None and (version.parent is None or split(version.parent)[0] != version.name)
 
 
 def _card(version: ModelVersion) -> ModelCard:

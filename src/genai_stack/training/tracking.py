@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ AT_ONCE = 500
 PARAMS_AT_ONCE = 100
 LONGEST = 6000
 """Characters of a parameter's value."""
+_PASSWORD = re.compile(r"://[^/@\s]*@")
+"""In an address: MLflow's errors say all of it, and whoever may see the job reads its events."""
 STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
@@ -120,7 +123,7 @@ class Tracking:
             try:
                 self._send(last)
             except Exception as error:  # whatever a server or its client raises: the run is worth more
-                self._trouble = f"{type(error).__name__}: {error}"[:500]
+                self._trouble = f"{type(error).__name__}: {_PASSWORD.sub('://', str(error))}"[:500]
 
     def _send(self, last: bool) -> None:
         client = self._client = self._client or _client(self._server.uri)

@@ -9,8 +9,10 @@ from typing import Any
 import openai
 import pytest
 
-from genai_stack.bulk.specs import BatchSpec, parse
+from genai_stack.bulk.specs import BatchSpec
 from genai_stack.errors import GenAIStackError
+from genai_stack.ports import ModelVersion
+from genai_stack.spec_file import convert
 from tests.service.conftest import MASTER, assert_problem
 from tests.service.fakes import CHAT
 from tests.service.resources.conftest import Stack
@@ -49,7 +51,7 @@ def test_a_batch_from_end_to_end(stack: Stack, client: openai.OpenAI) -> None:
     job = job_of(batch)
     assert (batch.status, batch.model, batch.request_counts.total) == ("in_progress", CHAT, 2)
     assert (batch.metadata, batch.expires_at - batch.created_at) == ({"for": "me"}, 86_400)
-    spec = parse({**stack.jobs.requests[job].spec, "output": "out"}, BatchSpec)
+    spec = convert({**stack.jobs.requests[job].spec, "output": "out"}, BatchSpec)
     assert (spec.model.name, spec.endpoint) == (CHAT, ENDPOINT)
     with open(spec.input, "rb") as file:
         assert json.loads(file.readline()) == line(1)
@@ -122,6 +124,20 @@ def test_a_batch_that_no_model_can_run(client: openai.OpenAI, lines: Any, code: 
     batch = begun(client, *lines)
     assert batch.status == "failed"
     assert [e.code for e in batch.errors.data] == [code]
+
+
+def test_an_adapter_runs_on_the_version_it_was_tuned_from(stack: Stack, client: openai.OpenAI) -> None:
+    registry = stack.services.registry
+    tuned = f"ft:{CHAT}:old:1"
+    registry.register(ModelVersion(tuned, "adapter", base=CHAT, job="tune", parent=f"{CHAT}@0"))
+    later = registry.register(ModelVersion(CHAT, "later", job="another"))
+    registry.promote(CHAT, later.version)
+    try:
+        body = {"model": tuned, "messages": [{"role": "user", "content": "Hi"}]}
+        spec = stack.jobs.requests[job_of(begun(client, line(1, body=body)))].spec
+        assert spec["model"] == {"name": tuned, "source": "builtin", "adapter": "adapter"}
+    finally:
+        registry.rollback(CHAT)
 
 
 def test_a_batch_of_another_tenants_file(stack: Stack, client: openai.OpenAI) -> None:

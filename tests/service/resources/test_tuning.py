@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from genai_stack.errors import GenAIStackError
 from genai_stack.ports import ModelVersion
+from genai_stack.registry import base_of
 from genai_stack.training.spec import parse
 from tests.service.conftest import MASTER, assert_problem
 from tests.service.fakes import CHAT
@@ -38,6 +40,7 @@ def test_a_job_from_end_to_end(stack: Stack, client: openai.OpenAI) -> None:
     assert spec.data.validation
     assert request.on_success is not None
     assert (request.on_success.base, request.on_success.job) == (CHAT, job.id)
+    assert request.on_success.data == hashlib.sha256(b"{}\n").hexdigest()
     stack.jobs.move(job.id, "running")
     events, metrics = stack.jobs.told[job.id]
     now = time.time()
@@ -71,6 +74,21 @@ def test_a_job_from_end_to_end(stack: Stack, client: openai.OpenAI) -> None:
         client.fine_tuning.jobs.cancel(job.id)
     assert client.models.delete(model.name).deleted
     assert client.fine_tuning.jobs.checkpoints.list(job.id).data == []
+
+
+def test_a_tune_runs_on_the_version_it_began_from(stack: Stack, client: openai.OpenAI) -> None:
+    registry = stack.services.registry
+    job = begun(client)
+    later = registry.register(ModelVersion(CHAT, "later", job="another"))
+    registry.promote(CHAT, later.version)
+    try:
+        made = stack.jobs.requests[job.id].on_success
+        assert made is not None
+        assert made.parent == f"{CHAT}@0"
+        assert base_of(registry, made).source == "builtin"
+        assert stack.jobs.requests[begun(client).id].spec["base"] == "later"
+    finally:
+        registry.rollback(CHAT)
 
 
 def test_dpo_and_its_hyperparameters(stack: Stack, client: openai.OpenAI) -> None:

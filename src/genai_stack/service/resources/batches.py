@@ -17,6 +17,7 @@ from ...errors import Conflict, GenAIStackError, NotFound, ObjectNotFound, Reque
 from ...ports import JobQueue, JobRequest, ModelRegistry, RecordStore
 from ...protocol.batch_lines import Inspection, examine
 from ...protocol.batches import BatchCounts, BatchError, BatchRequest
+from ...registry import base_of
 from . import batch_records as records_of
 from .batch_outputs import ERRORS, OUTPUT, partial, whole
 from .batch_records import StoredBatch
@@ -132,7 +133,7 @@ class Batches:
             )
         if version.base is None:
             return {"name": name, "source": version.source}
-        return {"name": name, "source": self._registry.get(version.base).source, "adapter": version.source}
+        return {"name": name, "source": base_of(self._registry, version).source, "adapter": version.source}
 
     def _submitted(self, tenant: str, batch: StoredBatch) -> None:
         """The queue knows the job from here on. Raises what the queue raises."""

@@ -46,8 +46,8 @@ class Tuning:
                     param="integrations",
                     code="unsupported_integration",
                 )
-            source = self._base(request.model)
-            self._shelf.add(tenant, tuning_records.begun(claim.id, request, source, self._files.new_id()))
+            base = self._base(request.model)
+            self._shelf.add(tenant, tuning_records.begun(claim.id, request, base, self._files.new_id()))
         self._once.made(tenant, key, claim)
         return self.get(tenant, claim.id)
 
@@ -115,15 +115,15 @@ class Tuning:
                     code="invalid_purpose",
                 )
 
-    def _base(self, name: str) -> str:
-        """The source of the base. Raises NotFound, and RequestError for one that can't be tuned."""
+    def _base(self, name: str) -> ModelVersion:
+        """What is tuned: the base as it is live now. Raises NotFound, and RequestError for one that can't be tuned."""
         version = self._registry.get(name)
         if version.task != "chat" or version.base is not None:
             what = "a fine-tune itself" if version.base else f"for {version.task}"
             raise RequestError(
                 f"'{name}' is {what}; name a whole chat model.", param="model", code="model_not_tunable"
             )
-        return version.source
+        return version
 
     def _looked_at(self, tenant: str, job: StoredTuning) -> StoredTuning:
         """The job a step or more further, where there is one to take. What a store or the queue can't do now, the next
@@ -161,13 +161,13 @@ class Tuning:
             return
         except NotFound:
             pass
-        train, held = (
-            self._files.objects.address(self._files.use(tenant, id, job.id).blob) if id else ""
-            for id in (job.training_file, job.validation_file)
-        )
-        model = ModelVersion(job.makes, "", base=job.model, job=job.id)
+        train = self._files.use(tenant, job.training_file, job.id)
+        held = self._files.use(tenant, job.validation_file, job.id) if job.validation_file else None
+        address = self._files.objects.address
+        spec = job.spec(address(train.blob), address(held.blob) if held else None)
+        model = ModelVersion(job.makes, "", base=job.model, job=job.id, data=train.sha256, parent=job.parent)
         try:
-            self._jobs.submit(JobRequest(job.id, "train", job.spec(train, held or None), model))
+            self._jobs.submit(JobRequest(job.id, "train", spec, model))
         except GenAIStackError:
             if self._jobs.get(job.id).state != "failed":  # a job that was refused tells of it itself
                 raise

@@ -13,7 +13,7 @@ import msgspec
 from ... import names
 from ...errors import RequestError
 from ...learning_rates import DEFAULTS
-from ...ports import FINAL_STATES, Job, JobState
+from ...ports import FINAL_STATES, Job, JobState, ModelVersion
 from ...protocol.tuning import (
     Dpo,
     DpoHyperparameters,
@@ -33,8 +33,9 @@ DEFAULT_SUFFIX = "tuned"
 
 
 class StoredTuning(msgspec.Struct, frozen=True):
-    """`source` is what the job is told of its base. `promised`: its job is to be submitted, or was. `stopping`: it is
-    to be cancelled. `results` is the id chosen for its results file, `kept` whether that is there."""
+    """`source` is what the job is told of its base, `parent` is that base (NAME@VERSION). `promised`: its job is to be
+    submitted, or was. `stopping`: it is to be cancelled. `results` is the id chosen for its results file, `kept`
+    whether that is there."""
 
     id: str
     created_at: int
@@ -56,6 +57,7 @@ class StoredTuning(msgspec.Struct, frozen=True):
     trained_tokens: int | None = None
     error: TuningError | None = None
     kept: bool = False
+    parent: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -111,13 +113,13 @@ class StoredTuning(msgspec.Struct, frozen=True):
         }
 
 
-def begun(id: str, request: TuningRequest, source: str, results: str) -> StoredTuning:
+def begun(id: str, request: TuningRequest, base: ModelVersion, results: str) -> StoredTuning:
     """Raises RequestError for a method that contradicts itself."""
     return StoredTuning(
         id=id,
         created_at=int(time.time()),
         model=request.model,
-        source=source,
+        source=base.source,
         training_file=request.training_file,
         validation_file=request.validation_file,
         suffix=request.suffix or DEFAULT_SUFFIX,
@@ -125,6 +127,7 @@ def begun(id: str, request: TuningRequest, source: str, results: str) -> StoredT
         method=_method(request),
         metadata=request.metadata,
         results=results,
+        parent=base.reference,
     )
 
 
