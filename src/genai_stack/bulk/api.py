@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import msgspec
+
 from .. import settings
 from ..config import load_config
 from ..errors import InvalidSpec
+from ..registry import split
 from ..sources import absolute
 from .places import Place
 from .specs import EvaluationSpec
@@ -25,10 +28,11 @@ PROBE_SECONDS = 10.0
 
 
 @contextmanager
-def api(spec: EvaluationSpec, place: Place) -> Iterator[Endpoint]:
-    """Where the model answers for the length of the block. GENAI_STACK_BASE_URL goes before the stack that runs in
-    this home, and that before a new one, which lives in `place` and knows nothing but the model. Raises InvalidSpec
-    when the API that the environment names doesn't serve it, StackNotReady when a new one doesn't come up."""
+def api(spec: EvaluationSpec, place: Place) -> Iterator[tuple[Endpoint, str]]:
+    """Where the model answers for the length of the block, and to which name. GENAI_STACK_BASE_URL goes before the
+    stack that runs in this home, and that before a new one, which lives in `place` and knows nothing but the model.
+    Raises InvalidSpec when the API that the environment names doesn't serve it, StackNotReady when a new one doesn't
+    come up."""
     from ..client import child, endpoint
 
     home, name = settings.home(), spec.model.name
@@ -37,28 +41,29 @@ def api(spec: EvaluationSpec, place: Place) -> Iterator[Endpoint]:
             raise InvalidSpec(
                 f"model: the API at {named.base_url} doesn't serve {name!r}; register it there first"
             )
-        yield named
+        yield named, name
         return
     if (running := endpoint.running(home)) and _serves(running, name):
-        yield running
+        yield running, name
         return
     started = child.start(*_prepared(spec, place))
+    alone = split(name)[0]
     if not isinstance(started, child.ChildStack):
-        yield started
+        yield started, alone
         return
     try:
-        yield started.endpoint
+        yield started.endpoint, alone
     finally:
         started.stop()
 
 
 def _prepared(spec: EvaluationSpec, place: Place) -> tuple[Path, Path]:
-    """A home directory in which the model is known, and its stack.toml."""
+    """A home directory in which the model is known, and its stack.toml. A version goes by its bare name there."""
     from .. import wiring
 
     home = place.scratch_home()
     config = home / "stack.toml"
-    base, *adapters = spec.model.versions()
+    base, *adapters = msgspec.structs.replace(spec.model, name=split(spec.model.name)[0]).versions()
     text = f"[local]\nprecision = {_quoted(spec.precision)}\nthreads = {spec.threads}\n"
     text += f"max_running = {max(spec.max_in_flight, 8)}\n"
     text += f"[[model]]\nname = {_quoted(base.name)}\nsource = {_quoted(absolute(base.source))}\n"

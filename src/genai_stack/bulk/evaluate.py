@@ -69,8 +69,9 @@ def _model(spec: EvaluationSpec, place: Place) -> Iterator[Any]:
     if spec.against == "weights":
         yield harness.on_weights(spec)
         return
-    with api(spec, place) as endpoint:
-        yield harness.behind_api(spec, endpoint.base_url, endpoint.key)
+    with api(spec, place) as (endpoint, name):
+        asked = msgspec.structs.replace(spec, model=msgspec.structs.replace(spec.model, name=name))
+        yield harness.behind_api(asked, endpoint.base_url, endpoint.key)
 
 
 def _beat(answers: Answers, log: RunLog) -> Callable[[], None]:
