@@ -78,18 +78,21 @@ def _on_aws(stage: str, models: StageModels) -> Services:
         log_group=found["log-group"],
     )
     records, objects = DynamoRecords(found["records-table"]), S3Objects(fleet.bucket)
-    registry: ModelRegistry = RecordedModels(records)
+    registry: ModelRegistry
+    registry = recorded = RecordedModels(records)
     if hosted := published.hosted_models(stage):
         catalogue = [ModelVersion(model.name, model.source, model.task) for model in hosted.values()]
         rest = [version for version in DEFAULTS if version.name not in hosted]
-        registry = MirroredModels(stage, RecordedModels(records, [*catalogue, *rest]), hosted)
-    batch = BatchJobs(fleet, records, objects, registry)
+        recorded = RecordedModels(records, [*catalogue, *rest])
+        registry = MirroredModels(stage, recorded, hosted)
+    # Whoever looks at a job that has ended registers its model; the mirror is the events function's.
+    batch = BatchJobs(fleet, records, objects, recorded)
     sagemaker = TrainingJobs(
         lambda: msgspec.json.decode(found["sagemaker"], type=ManagedTraining),
         fleet.bucket,
         records,
         objects,
-        registry,
+        recorded,
     )
     return Services(
         objects=objects,

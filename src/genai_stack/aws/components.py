@@ -32,6 +32,8 @@ STATES: dict[str, State] = {
     "Deleting": "deleting",
     "Failed": "failed",
 }
+MOVED_ON = "base_moved_on"
+"""The code of the Conflict about an adapter whose base serves another version than the one it was tuned from."""
 CALM = 3
 """Looks after which a component that still serves what it did before won't move any more."""
 UPDATE_SECONDS = 3600
@@ -149,7 +151,8 @@ class Components:
         if tuned_from is not None and tuned_from != base.version:
             raise Conflict(
                 f"{version.reference} was tuned from {version.parent}, and {hosted.name}@{base.version} is what runs; "
-                "promote the one it was tuned from, or tune it anew"
+                "promote the one it was tuned from, or tune it anew",
+                code=MOVED_ON,
             )
         archive = archives.packed(version.source)
         component, there = names.component(self._stage, version.name), self.status(version.name)
@@ -170,19 +173,6 @@ class Components:
                 self._sagemaker.update_inference_component(**about)
         return True
 
-    def up(self) -> frozenset[str]:
-        """The names of all components that answer, be it while they are updated."""
-        found: set[str] = set()
-        with self._sage("the inference components"):
-            for answers in ("InService", "Updating"):
-                pages = self._sagemaker.get_paginator("list_inference_components").paginate(
-                    StatusEquals=answers
-                )
-                found |= {
-                    one["InferenceComponentName"] for page in pages for one in page["InferenceComponents"]
-                }
-        return frozenset(found)
-
     def start(self, version: ModelVersion, hosted: HostedModel) -> None:
         """Asks for the component of a version on the endpoint of its base, and returns; nothing happens where it is up
         or changing. Raises EngineFailed, with SageMaker's reason, where it has failed: then it is deleted, and made
@@ -195,14 +185,6 @@ class Components:
             )
         if there is None or there.state == "in_service":
             (self.attach if version.base else self.serve)(hosted, version)
-
-    def stop(self, component: str) -> None:
-        """Frees what it holds; adapters on it go first. Raises NotFound where there is none."""
-        there = self._described(component)
-        if there is None:
-            raise NotFound(f"there is no inference component {component!r}")
-        if there.state != "deleting":
-            self._delete(there)
 
     def settle(self, version: ModelVersion, hosted: HostedModel, *, pause: float = 10.0) -> None:
         """Waits until `answers`."""
@@ -229,12 +211,6 @@ class Components:
             why = there.reason or "an alarm went off, or no machine was free"
             raise EngineFailed(f"the update to {version.reference} was rolled back: {why}; nothing has changed")
         return False
-
-    def detach(self, model: str) -> None:
-        """Frees what an adapter holds on its base; nothing happens where there is none."""
-        there = self.status(model)
-        if there is not None and there.state != "deleting":
-            self._delete(there)
 
     def status(self, model: str) -> ComponentStatus | None:
         """How the component of a model name, a base's or an adapter's, gets on; None where there is none."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from genai_stack.errors import NotFound, RequestError
 from genai_stack.ports import ModelVersion, Services
+from genai_stack.registry import register_made
 
 from .job_progress import JobProgress
 from .observed import observe
@@ -36,5 +37,8 @@ def record(event: Mapping[str, Any], services: Services, attach: Attach | None =
         return
     with suppress(NotFound):  # deleted since
         version = services.registry.get(after.model)
-        if version.base is not None and version.job == after.id:
+        if version.job != after.id:
+            return
+        register_made(services.registry, version)  # again: who looked first may have had no right to mirror it
+        if version.base is not None:
             attach(version)
