@@ -37,9 +37,7 @@ class ServiceStack(cdk.Stack):
         storage, limits = training.storage, config.service.gateway
         api = ApiFunction(self, "Api", stage=stage, config=config, storage=storage, staging=staging)
         access = storage.log_group("Access", None, config.training, scope=self)
-        gateway = Gateway(
-            self, "Gateway", stage=stage, config=limits, function=api.function, log=access
-        )
+        gateway = Gateway(self, "Gateway", stage=stage, config=limits, function=api.function, log=access)
         firewall(
             self,
             "Firewall",

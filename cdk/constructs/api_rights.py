@@ -80,7 +80,7 @@ def _jobs(scope: Construct, stage: str) -> list[iam.PolicyStatement]:
     """A definition has a new revision with each deployment, so that its name is taken from what was published."""
     job = _arn("batch", "job/*")
     started = [_parameter(scope, stage, "spot-queue"), job]
-    started += [_arn("batch", f"{name}:*") for name in _definitions(scope, stage)]
+    started += [_arn("batch", f"{name}{any}") for name in _definitions(scope, stage) for any in ("", ":*")]
     return [
         _allow(["batch:SubmitJob"], *started),
         _allow(["batch:TerminateJob"], job),
@@ -139,7 +139,11 @@ def _explain(role: iam.Role, stage: str, storage: Storage, models: list[ModelCon
         finding = f"Resource::arn:<AWS::Partition>:batch:{here}:{as_printed}:*"
         acknowledge(role, "IAM5", finding, "a definition's revisions, one with each deployment")
     later = "named after jobs and models that come later"
-    sagemaker = ("inference-component/*", f"model-package-group/{names.ROOT}-*", f"model-package/{names.ROOT}-*")
+    sagemaker = (
+        "inference-component/*",
+        f"model-package-group/{names.ROOT}-*",
+        f"model-package/{names.ROOT}-*",
+    )
     for resource in ("batch:{}:job/*", *(f"sagemaker:{{}}:{what}" for what in sagemaker if models)):
         acknowledge(role, "IAM5", f"Resource::arn:<AWS::Partition>:{resource.format(here)}", later)
 

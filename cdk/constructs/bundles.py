@@ -42,7 +42,7 @@ ASKED = (
 )
 """The services the API asks, by the names of botocore's models; the other four hundred stay behind."""
 SOURCES = (".c", ".h", ".hash", ".pxd", ".pxi", ".pyi", ".pyx")
-UNUSED = ("boto3/data/", "boto3/examples/", "multipart/", "uvloop/_testbase.py")
+UNUSED = ("boto3/data/", "boto3/examples/", "multipart/", "urllib3/contrib/emscripten/", "uvloop/_testbase.py")
 """multipart is another name for python_multipart."""
 
 

@@ -32,7 +32,9 @@ NO_USER_AGENT = "NoUserAgent_HEADER"
 """It counts, too: a program may leave the header out."""
 
 
-def firewall(scope: Construct, id: str, *, stage: str, requests_per_address: int, protected: str) -> waf.CfnWebACL:
+def firewall(
+    scope: Construct, id: str, *, stage: str, requests_per_address: int, protected: str
+) -> waf.CfnWebACL:
     """The rules, put before the API stage with the ARN `protected`. They keep no samples, which would hold keys."""
     acl = waf.CfnWebACL(
         scope,
@@ -64,7 +66,11 @@ def _rules(stage: str, requests_per_address: int) -> list[dict[str, Any]]:
             ]
         name = group.removeprefix("AWSManagedRules")
         rules.append(
-            {"name": name, "overrideAction": {"none": {}}, "statement": {"managedRuleGroupStatement": statement}}
+            {
+                "name": name,
+                "overrideAction": {"none": {}},
+                "statement": {"managedRuleGroupStatement": statement},
+            }
         )
     return [
         {**rule, "priority": place, "visibilityConfig": _seen(stage, rule["name"])}

@@ -11,6 +11,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from genai_stack import names
 from genai_stack.config import GatewayConfig
 
 from .acknowledge import acknowledge
@@ -52,9 +53,13 @@ FINAL = {"x-should-retry": "false"}
 UNKNOWN = "There is nothing at this path; GET /openapi.json lists what there is."
 REFUSALS = {
     "ACCESS_DENIED": Refusal("permission_error", "forbidden", "This isn't allowed here.", headers=FINAL),
-    "DEFAULT_4XX": Refusal(INVALID, "invalid_request", "The request can't be read; check it against the API's guide."),
+    "DEFAULT_4XX": Refusal(
+        INVALID, "invalid_request", "The request can't be read; check it against the API's guide."
+    ),
     "DEFAULT_5XX": Refusal(SERVER, "internal_error", "The API failed; try again in a moment."),
-    "INTEGRATION_FAILURE": Refusal(SERVER, "overloaded", "The API takes no more now; try again in a moment.", "503"),
+    "INTEGRATION_FAILURE": Refusal(
+        SERVER, "overloaded", "The API takes no more now; try again in a moment.", "503"
+    ),
     "INTEGRATION_TIMEOUT": Refusal(
         SERVER, "timeout", f"The answer took over {MINUTES} minutes; ask for less.", "504", FINAL
     ),
@@ -96,6 +101,7 @@ class Gateway(Construct):
         self.api = apigateway.RestApi(
             self,
             "Api",
+            rest_api_name=names.gateway(stage),
             description=f"genai-stack {stage}: OpenAI's API",
             endpoint_types=[apigateway.EndpointType.REGIONAL],
             binary_media_types=list(BINARY),
@@ -150,7 +156,9 @@ class Gateway(Construct):
         keys = "the application checks the key of each request; a second place that does could differ from it"
         acknowledge(self.api, "APIG4", None, keys)
         acknowledge(self.api, "COG4", None, keys)
-        acknowledge(self.api, "APIG2", None, "the application checks every body, and says what is wrong with it")
+        acknowledge(
+            self.api, "APIG2", None, "the application checks every body, and says what is wrong with it"
+        )
         acknowledge(
             self.api, "APIG6", None, "execution logs hold headers and bodies; access logs tell of every request"
         )

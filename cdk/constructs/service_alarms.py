@@ -97,9 +97,7 @@ def _graph(title: str, *metrics: cloudwatch.IMetric) -> cloudwatch.GraphWidget:
     return cloudwatch.GraphWidget(title=title, left=list(metrics), width=8, height=6)
 
 
-def _table(
-    title: str, log: logs.LogGroup, lines: tuple[str, ...], width: int = 8
-) -> cloudwatch.LogQueryWidget:
+def _table(title: str, log: logs.LogGroup, lines: tuple[str, ...], width: int = 8) -> cloudwatch.LogQueryWidget:
     return cloudwatch.LogQueryWidget(
         title=title, log_group_names=[log.log_group_name], query_lines=list(lines), width=width, height=6
     )

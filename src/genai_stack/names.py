@@ -105,6 +105,11 @@ def answers(model: str) -> str:
     return f"answers/{_label(model)}"
 
 
+def gateway(stage: str) -> str:
+    """The REST API in front of a stage, and what its metrics go by."""
+    return f"{ROOT}-{stage}"
+
+
 def component_log(component: str) -> str:
     """The CloudWatch log group in which SageMaker keeps what an inference component's containers print."""
     return f"/aws/sagemaker/InferenceComponents/{component}"

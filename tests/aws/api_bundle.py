@@ -27,7 +27,9 @@ def started(bundle: Path, bin: Path, environment: dict[str, str]) -> Iterator[tu
     """The port it answers on, and the seconds until it first did. `bin` is where its only `python3` is put: nothing of
     this environment's packages is on its path."""
     bin.mkdir(parents=True)
-    (bin / "python3").write_text(f'#!/bin/sh\nexec {sys.base_prefix}/bin/python3.{sys.version_info.minor} -S "$@"\n')
+    (bin / "python3").write_text(
+        f'#!/bin/sh\nexec {sys.base_prefix}/bin/python3.{sys.version_info.minor} -S "$@"\n'
+    )
     (bin / "python3").chmod(0o755)
     port = free_port()
     told = {"PATH": f"{bin}:/usr/bin:/bin", "AWS_LWA_PORT": str(port), **environment}
@@ -57,4 +59,9 @@ def answers(port: int) -> bool:
 
 
 def environment_of(account: dict[str, str], stage: str, runtime: str) -> dict[str, str]:
-    return {**account, "GENAI_STACK_STAGE": stage, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": runtime, "HOME": os.devnull}
+    return {
+        **account,
+        "GENAI_STACK_STAGE": stage,
+        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": runtime,
+        "HOME": os.devnull,
+    }

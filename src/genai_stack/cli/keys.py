@@ -59,7 +59,9 @@ def create_key(name: str, home: Path, stage: str | None, as_json: bool) -> None:
     else:
         click.echo(key)
         there = f" --stage {stage}" if stage else ""
-        click.echo(f"{id}: shown once, kept as a hash; revoke it with: genai-stack keys revoke {id}{there}", err=True)
+        click.echo(
+            f"{id}: shown once, kept as a hash; revoke it with: genai-stack keys revoke {id}{there}", err=True
+        )
 
 
 @keys.command("list")
