@@ -187,8 +187,8 @@ def _unpacked(locked: Path, target: Target) -> Path:
 
 
 def _is_run(name: str) -> bool:
-    """Whether a wheel's file is of any use to a function: not the sources of what is compiled, nor a service of AWS that
-    nothing here asks."""
+    """Whether a wheel's file is of any use to a function: not the sources of what is compiled, nor a service of AWS
+    that nothing here asks."""
     data = re.match(r"botocore/data/([^/]+)/", name)
     if data is not None and data[1] not in ASKED:
         return False

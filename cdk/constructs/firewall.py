@@ -26,8 +26,9 @@ PATTERNS = {
         "ReactJSRCE_BODY",
     ),
 }
-"""Groups of rules, and those of each that read a body: they count and don't block. A prompt may be long, and may be about
-anything, code and attacks included; the application parses it into a type, and nothing here runs, renders or opens it."""
+"""Groups of rules, and those of each that read a body: they count and don't block. A prompt may be long, and may be
+about anything, code and attacks included; the application parses it into a type, and nothing runs, renders or opens
+it."""
 NO_USER_AGENT = "NoUserAgent_HEADER"
 """It counts, too: a program may leave the header out."""
 

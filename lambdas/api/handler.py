@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 
@@ -12,5 +13,8 @@ from genai_stack.wiring import aws_services
 
 logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
 logging.getLogger("genai_stack.service").setLevel(logging.INFO)
+gc.disable()  # until all is loaded: a sixth of the start
 services = aws_services(stage())
 app = build_app(services, keys=ApiKeys(services.records), config=load_config(find_config()))
+gc.freeze()
+gc.enable()

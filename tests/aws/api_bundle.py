@@ -1,5 +1,5 @@
-"""The API's bundle as Lambda unpacks it, started by its own run.sh. Lambda Web Adapter forwards plain HTTP to it, which is
-what tests send."""
+"""The API's bundle as Lambda unpacks it, started by its own run.sh. Lambda Web Adapter forwards plain HTTP to it, which
+is what tests send."""
 
 from __future__ import annotations
 

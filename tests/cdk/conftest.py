@@ -93,7 +93,8 @@ def reserved(reserved_assembly: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def reserved_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another stage: an API with limits of its own, private machines behind NAT, eight H100s to a node in a capacity block, images of its own."""
+    """Another stage: an API with limits of its own, private machines behind NAT, eight H100s to a node in a capacity
+    block, images of its own."""
     text = """
     [training]
     image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/mine:1"

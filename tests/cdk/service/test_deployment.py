@@ -29,7 +29,7 @@ PLACEHOLDERS = (
     "AWS::WAFv2::WebACL",
     "AWS::WAFv2::WebACLAssociation",
 )
-"""Types that moto's CloudFormation doesn't know, beside those of the training stack and the stage, whose name matters."""
+"""Types that moto's CloudFormation doesn't know, beside those of the training stack and stages, whose name counts."""
 
 
 def stage_type() -> Any:
