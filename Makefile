@@ -58,7 +58,7 @@ bench: .venv/.test
 	@touch $@
 
 # What travels to an account beside the package. With it here, cdk synth and the tests need no network.
-.wheels/.ready: requirements/lambda.txt $(wildcard requirements/container/*.txt) .venv/.test
+.wheels/.ready: requirements/lambda.txt requirements/api.txt $(wildcard requirements/container/*.txt) .venv/.test
 	@.venv/bin/python -c 'from cdk.constructs.bundles import fetch_all; fetch_all()'
 	@touch $@
 
@@ -72,7 +72,7 @@ lock: | .venv/bin/python
 	$(COMPILE) --all-extras pyproject.toml requirements/build.in -o requirements/test.txt
 	$(COMPILE) --extra local --extra train -c requirements/test.txt pyproject.toml requirements/build.in -o requirements/quickstart.txt
 	$(COMPILE) requirements/clients.in -o requirements/clients.txt
-	for part in lambda container/all container/train container/evaluate; do \
+	for part in lambda api container/all container/train container/evaluate; do \
 		$(COMPILE) --no-deps -c requirements/test.txt requirements/$$part.in -o requirements/$$part.txt || exit 1; done
 
 clean:

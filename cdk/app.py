@@ -13,6 +13,7 @@ from cdk_nag import AwsSolutionsChecks
 from genai_stack.config import StackConfig, find_config, load_config
 
 from .hosting_stack import HostingStack
+from .service_stack import ServiceStack
 from .training_stack import TrainingStack
 
 FLAGS = {
@@ -35,8 +36,10 @@ def build(app: cdk.App, config: StackConfig, stage: str, staging: Path, *, check
     if checked:
         cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     training = TrainingStack(app, stage, config.training, staging)
+    service = ServiceStack(app, stage, config, training, staging)
     if config.hosted_models:
-        HostingStack(app, stage, config, training, staging)
+        # The API looks for models as it starts.
+        service.add_stack_dependency(HostingStack(app, stage, config, training, staging))
 
 
 def configuration(path: str | None) -> StackConfig:

@@ -109,12 +109,12 @@ class TrainingStack(cdk.Stack):
         self._export()
 
     def _export(self) -> None:
-        """What the hosting stack imports, whether a model is hosted or not: an export that goes while another stack
+        """What the stacks above import, whether a model is hosted or not: an export that goes while another stack
         still imports it stops the deployment that would end the import."""
         network, storage = self.network, self.storage
         subnets = [*network.vpc.private_subnets, *network.vpc.isolated_subnets]
         values = [network.vpc.vpc_id, *(subnet.subnet_id for subnet in subnets), self.alarms.topic_arn]
         values += [storage.artefacts.bucket_arn, storage.artefacts.bucket_name, storage.key.key_arn]
-        values.append(self.events.role_name)
+        values += [self.events.role_name, storage.records.table_arn]
         for value in values:
             self.export_value(value)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +36,16 @@ ELSEWHERE = frozenset({"bulk", "cli", "client", "hosting", "local", "service", "
 such as `wiring`'s local half, is never reached there."""
 
 
+ASKED = (
+    *("application-autoscaling", "batch", "cloudwatch", "dynamodb", "logs", "s3", "sagemaker"),
+    *("sagemaker-runtime", "ssm"),
+)
+"""The services the API asks, by the names of botocore's models; the other four hundred stay behind."""
+SOURCES = (".c", ".h", ".hash", ".pxd", ".pxi", ".pyi", ".pyx")
+UNUSED = ("boto3/data/", "boto3/examples/", "multipart/", "urllib3/contrib/emscripten/", "uvloop/_testbase.py")
+"""multipart is another name for python_multipart."""
+
+
 class Target(NamedTuple):
     """What a wheel must fit."""
 
@@ -43,6 +55,8 @@ class Target(NamedTuple):
 
 CONTAINER = Target(images.PYTHON, "x86_64")
 FUNCTION = Target(FUNCTION_PYTHON, "aarch64")
+HERE = Target(FUNCTION_PYTHON, platform.machine() if sys.platform == "linux" else FUNCTION.machine)
+"""The same for this machine, where it runs Linux: a bundle that can be started to see whether it does."""
 
 
 def bundle_program(into: Path) -> None:
@@ -58,17 +72,24 @@ def bundle_program(into: Path) -> None:
             shutil.copyfile(wheel, into / "packages" / overlay / wheel.name)
 
 
-def bundle_function(handler: Path, into: Path, target: Target = FUNCTION) -> None:
-    """`handler` and what it imports, with byte code that is never checked against its source: a function's folder is
-    read-only, so none would be cached there."""
+def bundle_function(handler: Path, into: Path, target: Target = FUNCTION, *, locked: str = "lambda") -> None:
+    """`handler`, what it imports of the package, and the wheels that the lock file of that name pins, all with byte
+    code."""
+    into.mkdir(parents=True, exist_ok=True)
     for module in modules_of(handler):
         _copy(module, into / "genai_stack" / module.relative_to(SOURCE))
     shutil.copyfile(handler, into / handler.name)
-    _unpack(fetch_wheels(REQUIREMENTS / "lambda.txt", target), into)
+    _compile(into)
+    shutil.copytree(_unpacked(REQUIREMENTS / f"{locked}.txt", target), into, dirs_exist_ok=True)
+
+
+def _compile(folder: Path) -> None:
+    """Byte code that is never checked against its source: a function's folder is read-only, so none would be cached
+    there."""
     command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     # A fixed hash seed orders the sets among a module's constants.
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    subprocess.run([*command, "-s", str(into), "-p", "/var/task", str(into)], check=True, env=environment)
+    subprocess.run([*command, "-s", str(folder), "-p", "/var/task", str(folder)], check=True, env=environment)
 
 
 def modules_of(handler: Path) -> list[Path]:
@@ -121,7 +142,9 @@ def fetch_all() -> None:
     """Has every wheel at hand, so that synthesis needs no network."""
     for overlay in OVERLAYS:
         fetch_wheels(REQUIREMENTS / "container" / f"{overlay}.txt", CONTAINER)
-    fetch_wheels(REQUIREMENTS / "lambda.txt", FUNCTION)
+    _unpacked(REQUIREMENTS / "lambda.txt", FUNCTION)
+    for target in {FUNCTION, HERE}:
+        _unpacked(REQUIREMENTS / "api.txt", target)
 
 
 def fetch_wheels(locked: Path, target: Target) -> list[Path]:
@@ -145,10 +168,32 @@ def fetch_wheels(locked: Path, target: Target) -> list[Path]:
     return sorted(place.glob("*.whl"))
 
 
-def _unpack(wheels: Iterable[Path], into: Path) -> None:
-    for wheel in wheels:
-        with zipfile.ZipFile(wheel) as content:
-            content.extractall(into, [name for name in content.namelist() if ".data/" not in name])
+def _unpacked(locked: Path, target: Target) -> Path:
+    """A folder with what the wheels hold, compiled: made once for a lock file, and for what this file makes of it."""
+    wheels = fetch_wheels(locked, target)
+    digest = hashlib.sha256(locked.read_bytes() + Path(__file__).read_bytes()).hexdigest()[:16]
+    place = WHEELS / f"{locked.stem}-{target.python}-{target.machine}-{digest}.unpacked"
+    if not place.exists():
+        partial = place.with_name(f"{place.name}.{os.getpid()}")
+        for wheel in wheels:
+            with zipfile.ZipFile(wheel) as content:
+                content.extractall(partial, [name for name in content.namelist() if _is_run(name)])
+        _compile(partial)
+        try:
+            partial.rename(place)
+        except OSError:  # another process was quicker
+            shutil.rmtree(partial)
+    return place
+
+
+def _is_run(name: str) -> bool:
+    """Whether a wheel's file is of any use to a function: not the sources of what is compiled, nor a service of AWS
+    that nothing here asks."""
+    data = re.match(r"botocore/data/([^/]+)/", name)
+    if data is not None and data[1] not in ASKED:
+        return False
+    unused = name.endswith(SOURCES) or "/examples-1.json" in name or name.startswith(UNUSED)
+    return ".data/" not in name and not unused
 
 
 def _copy(source: Path, into: Path, without: tuple[str, ...] = ()) -> None:

@@ -39,6 +39,22 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Adapters a base model's server keeps loaded; the one used least lately makes room for another."""
 
 
+class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[service.gateway]`: what stands before the API in an account. On this machine nothing of it is read."""
+
+    requests_per_second: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 100
+    """Of all clients together; more get 429."""
+    burst: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 200
+    """Requests that may come at once."""
+    requests_per_address: Annotated[int, msgspec.Meta(ge=10, le=2_000_000_000)] = 3000
+    """In five minutes from one address; more get 403 until it has calmed down."""
+    concurrency: Annotated[int, msgspec.Meta(ge=0, le=10000)] = 100
+    """Requests that are answered at the same time, a stream as long as it lasts: so many are set aside for the API, and
+    it never takes more. 0 sets none aside, and leaves the account's limit."""
+    memory_mb: Annotated[int, msgspec.Meta(ge=256, le=10240)] = 1769
+    """Of one environment, which answers one request at a time. 1769 has one core."""
+
+
 class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[service]`: the API."""
 
@@ -46,6 +62,7 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request body over this gets 413."""
     max_file_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 8 * 1024 * 1024 * 1024
     """A file over this gets 413, whether it comes whole or in parts."""
+    gateway: GatewayConfig = GatewayConfig()
 
 
 class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

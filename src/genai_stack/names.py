@@ -26,13 +26,8 @@ def cloudformation_stack(layer: Layer) -> str:
 
 def remedy(layer: Layer, stage: str = "NAME") -> str:
     """What to do about a layer that isn't there, as the end of a message; `stage` is a word for it where it isn't
-    known. The training and the hosting stack are those that can be deployed."""
-    if layer != "service":
-        return f"run: npx {CDK_CLI} deploy {cloudformation_stack(layer)} -c stage={stage}"
-    return (
-        "this version deploys no API for a stage; set GENAI_STACK_BASE_URL and GENAI_STACK_API_KEY to an API that "
-        "runs elsewhere, or take a local stack"
-    )
+    known."""
+    return f"run: npx {CDK_CLI} deploy {cloudformation_stack(layer)} -c stage={stage}"
 
 
 def _label(*parts: str) -> str:
@@ -108,6 +103,11 @@ def answers(model: str) -> str:
     """The prefix, without a slash at its end, under which a model that answers through S3 does so in the artefact
     bucket."""
     return f"answers/{_label(model)}"
+
+
+def gateway(stage: str) -> str:
+    """The REST API in front of a stage, and what its metrics go by."""
+    return f"{ROOT}-{stage}"
 
 
 def component_log(component: str) -> str:

@@ -75,7 +75,7 @@ def test_a_file_becomes_a_model(aws: Account, stage: str, bucket: S3Objects, dat
         assert (tuned.name, tuned.live) == (job.model, False)
         with pytest.raises(NotDeployedError, match=r"npx aws-cdk@[0-9.]+ deploy GenaiStack-Hosting -c stage="):
             stack.hosting.invoke(tuned.name, {})
-        with pytest.raises(NotDeployedError, match="deploys no API"):
+        with pytest.raises(NotDeployedError, match="deploy GenaiStack-Service -c stage="):
             _ = stack.service
 
 

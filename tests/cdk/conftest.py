@@ -93,7 +93,8 @@ def reserved(reserved_assembly: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def reserved_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another stage: private machines behind NAT, eight H100s to a node in a capacity block, images of its own."""
+    """Another stage: an API with limits of its own, private machines behind NAT, eight H100s to a node in a capacity
+    block, images of its own."""
     text = """
     [training]
     image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/mine:1"
@@ -114,6 +115,12 @@ def reserved_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     capacity_block = true
     [training.budget]
     monthly_usd = 0
+    [service.gateway]
+    requests_per_second = 7
+    burst = 9
+    requests_per_address = 50
+    concurrency = 0
+    memory_mb = 512
     [[model]]
     name = "chat"
     source = "hf://Qwen/Qwen3-4B"

@@ -38,6 +38,10 @@ def text(value: Any) -> str:
         return _exported(argument)
     if function == "Fn::FindInMap":
         return f"<{argument[0]}>"
+    if function == "Fn::Select":
+        return f"{text(argument[1])}[{argument[0]}]"
+    if function == "Fn::Split":
+        return text(argument[1])
     if function in ("Fn::Base64", "Fn::Sub"):
         return text(argument)
     raise ValueError(f"{function} isn't read here")

@@ -157,6 +157,8 @@ def _concrete(arn: str) -> str:
     arn = re.sub(r"<\w+(Topic|Told)>", "arn:aws:sns:us-east-1:123456789012:topic", arn)
     arn = re.sub(r"<\w+Role\.Arn>", "arn:aws:iam::123456789012:role/role", arn)
     arn = re.sub(r"<\w+Function\.Arn>", "arn:aws:lambda:us-east-1:123456789012:function:function", arn)
+    arn = re.sub(r"<SsmParameterValue\w+definition\w+>\[5\]", "job-definition/definition", arn)
+    arn = re.sub(r"<SsmParameterValue\w+queue\w+>", "arn:aws:batch:us-east-1:123456789012:job-queue/queue", arn)
     assert "<" not in arn, arn
     return arn
 

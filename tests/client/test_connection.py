@@ -18,7 +18,7 @@ from genai_stack.client import endpoint
 from genai_stack.client.connection import Connection
 from genai_stack.client.endpoint import Endpoint
 from genai_stack.client.places import ThisMachine
-from genai_stack.errors import GenAIStackError, NotDeployedError
+from genai_stack.errors import GenAIStackError, NotDeployedError, Unauthorized
 from tests.client.fakes import make_services
 
 
@@ -94,15 +94,15 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_a_deployed_stack_is_found_by_what_it_published(account: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "https://abc.execute-api.example/prod/v1/"
     account.put_parameter(Name="/genai-stack/dev/service/api-url", Value=url, Type="String")
-    account.put_parameter(Name="/genai-stack/dev/service/api-key", Value="sk-live", Type="SecureString")
+    with GenAIStack.deployed("dev") as stack, pytest.raises(Unauthorized, match="keys create NAME --stage dev"):
+        _ = stack.endpoint
+    monkeypatch.setenv("GENAI_STACK_API_KEY", "sk-mine")
     with GenAIStack.deployed("dev") as stack:
-        assert stack.endpoint == Endpoint(url.rstrip("/"), "sk-live")
-        assert stack.service.openai.api_key == "sk-live"
+        assert stack.endpoint == Endpoint(url.rstrip("/"), "sk-mine")
+        assert stack.service.openai.api_key == "sk-mine"
         for layer in ("training", "hosting"):
             with pytest.raises(NotDeployedError, match="deploy GenaiStack-Training -c stage=dev"):
                 getattr(stack, layer)
-    monkeypatch.setenv("GENAI_STACK_API_KEY", "sk-mine")
-    assert GenAIStack.deployed("dev").endpoint.key == "sk-mine"
 
 
 async def test_what_is_not_deployed_says_what_to_deploy(account: Any) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
-TIMEOUT = 60.0
+TIMEOUT = 240
 
 
 class Server:

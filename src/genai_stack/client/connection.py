@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import settings
 from ..config import GateConfig, find_config, load_config
-from ..errors import NotDeployedError
+from ..errors import GenAIStackError, NotDeployedError, Unauthorized
 from ..ports import Services
 from . import places
 from .endpoint import Endpoint, named, running
@@ -18,10 +18,10 @@ from .places import Place, ThisMachine
 @dataclass(frozen=True)
 class Connection:
     """`services` makes the ports when a layer first needs them, `place` says where the jobs of these services run;
-    `stop` ends what was started for this connection. Where only the layers below the API are deployed, `api` is the
-    error that says so."""
+    `stop` ends what was started for this connection. Where only the layers below the API are deployed, or no key is
+    known, `api` is the error that says so."""
 
-    api: Endpoint | NotDeployedError
+    api: Endpoint | GenAIStackError
     services: Callable[[], Services]
     place: Callable[[Services], Place]
     stop: Callable[[], None]
@@ -30,8 +30,8 @@ class Connection:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Raises NotDeployedError."""
-        if isinstance(self.api, NotDeployedError):
+        """Raises NotDeployedError, and Unauthorized where no key is known."""
+        if isinstance(self.api, GenAIStackError):
             raise self.api
         return self.api
 
@@ -65,11 +65,11 @@ def deployed(stage: str) -> Connection:
     from .. import wiring
     from ..aws import published
 
-    api: Endpoint | NotDeployedError
+    api: Endpoint | GenAIStackError
     try:
-        key = settings.api_key() or published.read(stage, "service", "api-key")
         url = settings.base_url() or published.read(stage, "service", "api-url")
-        api = Endpoint(url.rstrip("/"), key)
+        key = settings.api_key()
+        api = Endpoint(url.rstrip("/"), key) if key else _no_key(stage)
     except NotDeployedError as error:
         published.read(stage, "training", "artefact-bucket")  # jobs are all that there has to be
         api = error
@@ -79,6 +79,14 @@ def deployed(stage: str) -> Connection:
         lambda services: places.of_stage(stage, services.objects),
         _nothing,
         load_config(find_config()).gates,
+    )
+
+
+def _no_key(stage: str) -> Unauthorized:
+    """A stage keeps hashes of keys only, so that nobody can read one there."""
+    return Unauthorized(
+        f"there is no key for the API of stage {stage!r}; set GENAI_STACK_API_KEY to one, which "
+        f"'genai-stack keys create NAME --stage {stage}' makes and shows once"
     )
 
 

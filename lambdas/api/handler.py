@@ -1,0 +1,20 @@
+"""The API of a stage: `genai-stack up`'s application over the account. run.sh serves it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+
+from genai_stack.config import find_config, load_config
+from genai_stack.service import ApiKeys, build_app
+from genai_stack.settings import stage
+from genai_stack.wiring import aws_services
+
+logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
+logging.getLogger("genai_stack.service").setLevel(logging.INFO)
+gc.disable()  # until all is loaded: a sixth of the start
+services = aws_services(stage())
+app = build_app(services, keys=ApiKeys(services.records), config=load_config(find_config()))
+gc.freeze()
+gc.enable()
