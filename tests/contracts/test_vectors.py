@@ -180,7 +180,9 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, adapter: str) -> 
         child.communicate()
         index = VECTORS[adapter](tmp_path)
         kept = {index.passages("s", f"f-{n % 7}")[0].text for n in range(told - 6, told + 1)}
-        assert len({f"number {n}" for n in range(told - 6, told + 1)} - kept) <= 2  # the kill came after a newer put
+        assert (
+            len({f"number {n}" for n in range(told - 6, told + 1)} - kept) <= 2
+        )  # the kill came after a newer put
         hits = index.nearest("s", floats((1.0, 1.0)), 500)
         assert len(hits) == 350
         index.close()

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,17 +104,26 @@ class SqliteVectors:
         return found.passages(file) if found else []
 
     def nearest(self, store: str, vector: bytes, limit: int, filter: Filter | None = None) -> list[Hit]:
-        found = self._open(store)
-        return found.nearest(vector, limit, filter) if found else []
+        return self._searched(store, lambda found: found.nearest(vector, limit, filter))
 
     def matching(self, store: str, text: str, limit: int, filter: Filter | None = None) -> list[Hit]:
-        found = self._open(store)
-        return found.matching(text, limit, filter) if found else []
+        return self._searched(store, lambda found: found.matching(text, limit, filter))
 
     def close(self) -> None:
         with self._lock:
             while self._stores:
                 self._stores.popitem()[1].close()
+
+    def _searched(self, store: str, search: Callable[[_Store], list[Hit]]) -> list[Hit]:
+        """Nothing in a store that is dropped meanwhile."""
+        if (found := self._open(store)) is None:
+            return []
+        try:
+            return search(found)
+        except (OSError, sqlite3.Error):
+            if self._open(store) is found:
+                raise
+            return []
 
     def _open(self, name: str, make: bool = False) -> _Store | None:
         place = self._root / _checked(name, "a store")
@@ -150,6 +159,7 @@ class _Store:
         self._place = place
         self._database = Database(place / "index.sqlite", SCHEMA)
         self._kept: _View | None = None
+        self._common: set[str] = set()
         self._viewing = threading.Lock()
 
     def close(self) -> None:
@@ -229,7 +239,7 @@ class _Store:
             )
             values.append(msgspec.json.encode(chosen).decode())
         with self._database.read() as connection:
-            if (wanted := expression(connection, text, len(view.passages))) is None:
+            if (wanted := expression(connection, text, self._common)) is None:
                 return []
             rows = connection.execute(f"{statement} ORDER BY rank LIMIT ?", (wanted, *values, limit)).fetchall()
         return self._hits(view, [(number, -rank) for number, rank in rows])
@@ -253,7 +263,9 @@ class _Store:
             if self._kept is None or self._kept.version != version:
                 connection.execute("BEGIN")
                 try:
-                    self._kept = self._seen(connection)
+                    before, self._kept = self._kept, self._seen(connection)
+                    if before and len(before.files) > len(self._kept.files):
+                        self._common.clear()
                 finally:
                     connection.execute("COMMIT")
             return self._kept
