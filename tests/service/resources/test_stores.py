@@ -13,7 +13,7 @@ import pytest
 
 from genai_stack.local.vectors import SqliteVectors
 from genai_stack.service import ApiKeys, build_app
-from tests.service.conftest import MASTER, Api, assert_problem
+from tests.service.conftest import MASTER, assert_problem
 from tests.service.fakes import serving
 from tests.service.resources.conftest import Stack, stores
 from tests.service.resources.embedding import WINDOW, TextReader, WordHost
@@ -24,22 +24,6 @@ WORDS = {
     "ships": "A ship crosses the ocean and brings containers to the harbour.",
     "bread": "Knead the dough, let it rise, and bake the bread in a hot oven.",
 }
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    root = tmp_path_factory.mktemp("stack")
-    jobs, host = HandQueue(), WordHost()
-    services = msgspec.structs.replace(
-        stores(root, jobs), models=host, vectors=SqliteVectors(root / "vectors"), reader=TextReader()
-    )
-    keys = ApiKeys(services.records, MASTER)
-    _, other = keys.create("other")
-    registry: Any = services.registry
-    records: Any = services.records
-    with serving(build_app(services, keys=keys)) as port:
-        yield Stack(Api(port, host, registry, records, keys), services, jobs, other)
-    services.vectors.close()  # type: ignore[union-attr]
 
 
 @pytest.fixture
