@@ -4,6 +4,7 @@ GenAIStackError                       500 server_error
 ├── ConfigError                       a stack.toml that can't be used
 ├── InvalidSpec                       a training spec that can't be used
 ├── InvalidData                       training data that can't be used
+├── InvalidDocument                   a file that no text can be taken from
 ├── InvalidModel                      weights or a tokenizer that can't be used, or mustn't be opened
 ├── NotDeployedError                  503 nothing answers in this stage yet
 │   └── ModelWarming                  503 no copy of the model is up at this moment; one is coming
@@ -71,6 +72,10 @@ class InvalidSpec(GenAIStackError):
 
 
 class InvalidData(GenAIStackError):
+    pass
+
+
+class InvalidDocument(GenAIStackError):
     pass
 
 

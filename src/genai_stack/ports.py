@@ -8,13 +8,14 @@ threads); `ModelHost`, which carries every request, is asynchronous.
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
 import msgspec
 
 from .hosted import Task
+from .protocol.filters import Filter, Value
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINAL_STATES: frozenset[JobState] = frozenset(("succeeded", "failed", "cancelled"))
@@ -257,11 +258,79 @@ class ModelHost(Protocol):
     async def close(self) -> None: ...
 
 
+class Passage(msgspec.Struct, frozen=True):
+    """The characters [start, end) of a file's text, which are `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+class IndexedFile(msgspec.Struct, frozen=True):
+    """What an index tells of the file that a passage is of, and filters go by."""
+
+    id: str
+    name: str
+    attributes: Mapping[str, Value]
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """`number` is the passage's own among its store's. A higher `score` is a better one."""
+
+    file: IndexedFile
+    number: int
+    passage: Passage
+    score: float
+
+
+class VectorIndex(Protocol):
+    """Passages of files in stores, found by vectors and by words. A store is there from its first file on, and one
+    that isn't is empty. A write is durable once it returns, and is seen whole or not at all.
+
+    Vectors are little-endian float32, one after the other, of whatever length: they compare by their cosine. All of a
+    store's have the same number of dimensions; others raise RequestError, as does an unfit id."""
+
+    def put(
+        self, store: str, file: IndexedFile, passages: Sequence[Passage], vectors: bytes, owners: Sequence[int]
+    ) -> int:
+        """A file's passages, instead of those that it had. `owners` tells per vector which of `passages` it is of; a
+        passage has one or more. Returns the bytes that all of it takes."""
+
+    def describe(self, store: str, file: IndexedFile) -> None:
+        """Another name and other attributes for a file; nothing happens where it isn't there."""
+
+    def remove(self, store: str, file: str) -> None:
+        """Nothing happens where it isn't there."""
+
+    def drop(self, store: str) -> None:
+        """The store with all its files."""
+
+    def passages(self, store: str, file: str) -> list[Passage]:
+        """A file's, in their order."""
+
+    def nearest(self, store: str, vector: bytes, limit: int, filter: Filter | None = None) -> list[Hit]:
+        """The passages with the vectors closest to `vector`, best first; the score is the cosine."""
+
+    def matching(self, store: str, text: str, limit: int, filter: Filter | None = None) -> list[Hit]:
+        """The passages that have words of `text`, best first; the score is BM25's."""
+
+    def close(self) -> None: ...
+
+
+class DocumentReader(Protocol):
+    async def read(self, name: str, content: Iterator[bytes]) -> str:
+        """The text of a document, whose kind its name and its first bytes tell. Bounded in time and memory. Raises
+        InvalidDocument, whose `code` is "unsupported_file" or "invalid_file"."""
+
+
 class Services(msgspec.Struct, frozen=True):
-    """Everything the service and the client stand on, put together by `wiring`."""
+    """Everything the service and the client stand on, put together by `wiring`. Without `vectors` and `reader` there
+    are no vector stores."""
 
     objects: ObjectStore
     records: RecordStore
     jobs: JobQueue
     registry: ModelRegistry
     models: ModelHost
+    vectors: VectorIndex | None = None
+    reader: DocumentReader | None = None

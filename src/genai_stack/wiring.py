@@ -13,11 +13,13 @@ from .ports import ModelHost, ModelRegistry, ModelVersion, ObjectStore, Services
 def local_services(home: Path, config: StackConfig | None = None) -> Services:
     """Everything on this machine, its state under `home` (made when missing). `config` names the models; without it
     there are the built-in ones. Call `models.close()` at the end: it ends the model servers. Jobs run on."""
+    from .local.documents import ChildReader
     from .local.home import Home
     from .local.host import LoopbackHost
     from .local.objects import DirectoryObjects
     from .local.queue import ProcessJobs
     from .local.records import SqliteRecords
+    from .local.vectors import SqliteVectors
     from .registry import RecordedModels
 
     config = config or StackConfig()
@@ -35,6 +37,8 @@ def local_services(home: Path, config: StackConfig | None = None) -> Services:
         jobs=ProcessJobs(place),
         registry=registry,
         models=LoopbackHost(place, registry, options=options),
+        vectors=SqliteVectors(place.vectors),
+        reader=ChildReader(),
     )
 
 

@@ -14,7 +14,7 @@ from genai_stack.local.home import Home
 from genai_stack.local.objects import DirectoryObjects
 from genai_stack.local.queue import ProcessJobs
 from genai_stack.local.records import SqliteRecords
-from genai_stack.ports import JobQueue, ObjectStore, RecordStore
+from genai_stack.ports import JobQueue, ObjectStore, RecordStore, VectorIndex
 from genai_stack.registry import RecordedModels
 
 if TYPE_CHECKING:
@@ -45,6 +45,12 @@ def _jobs(root: Path) -> ProcessJobs:
 
 def _registry(root: Path) -> RecordedModels:
     return RecordedModels(_records(root))
+
+
+def _vectors(root: Path) -> VectorIndex:
+    from genai_stack.local.vectors import SqliteVectors  # here, since other suites' children need no numpy
+
+    return SqliteVectors(root / "vectors")
 
 
 def _host(root: Path) -> LoopbackHost:
@@ -118,6 +124,9 @@ OBJECTS: Mapping[str, Callable[[Path], ObjectStore]] = {"local": _objects, "aws"
 JOBS: Mapping[str, Callable[[Path], JobQueue]] = {"local": _jobs, "aws": _batch}
 REGISTRIES: Mapping[str, Callable[[Path], RecordedModels]] = {"local": _registry, "aws": _aws_registry}
 HOSTS: Mapping[str, Callable[[Path], ModelHost]] = {"local": _host, "aws": _sagemaker}
+
+
+VECTORS: Mapping[str, Callable[[Path], VectorIndex]] = {"local": _vectors}
 
 
 def takes_key(adapter: str, key: str) -> bool:

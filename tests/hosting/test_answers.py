@@ -368,6 +368,10 @@ def test_tokenize_gives_what_a_request_starts_from(exact: Server, tiny_dir: Any)
     assert found["tokens"] == text.encode("The 漢")
     assert found["count"] == len(found["tokens"]) == len(found["token_strs"])
     assert found["max_model_len"] == 512
+    spans = exact.ask("/v1/tokenize", prompt="The cat", return_offsets=True, add_special_tokens=False)[
+        "offsets"
+    ]
+    assert "".join("The cat"[start:end] for start, end in spans) == "The cat"
     chat = exact.ask("/v1/tokenize", messages=said("hi"))
     assert chat["count"] == exact.ask(messages=said("hi"), max_tokens=1)["usage"]["prompt_tokens"]
     assert exact.ask("/v1/detokenize", tokens=found["tokens"]) == {"prompt": "The 漢"}

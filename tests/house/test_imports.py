@@ -72,7 +72,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "training": (LEAVES | {"wiring", "hosting.publish"}, {"msgspec", *TRAINERS}),
     "bulk": (LEAVES | {"wiring", "client.endpoint", "client.child"}, {"msgspec", "lm_eval", "torch"}),
     "aws": (LEAVES, {"msgspec", "aiohttp", "yarl", "boto3", "botocore", "sagemaker"}),
-    "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl"}),
+    "documents": ({"errors"}, {"msgspec", "pypdf", "docx", "lxml"}),
+    "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl", "numpy"}),
     "wiring": (LEAVES | {"aws", "local"}, {"msgspec"}),
     "client": (
         LEAVES | {"wiring", "aws.published", "training.spec", "training.data", "bulk.specs", "bulk.intake"},

@@ -14,6 +14,7 @@ from .serving import Served
 
 async def tokenize(served: Served, request: TokenizeRequest) -> Done:
     """The very ids that a completion or a chat request with the same prompt or messages would start from."""
+    special = request.add_special_tokens is not False
     if request.messages is not None:
         tools = [msgspec.to_builtins(tool) for tool in request.tools or ()]
         messages = [for_template(message) for message in request.messages]
@@ -21,7 +22,6 @@ async def tokenize(served: Served, request: TokenizeRequest) -> Done:
             served, messages, tools or None, answer=request.add_generation_prompt is not False
         )
     else:
-        special = request.add_special_tokens is not False
         ids = await raw(served, request.prompt or "", "prompt", special=special)
     body: dict[str, Any] = {
         "count": len(ids),
@@ -29,6 +29,9 @@ async def tokenize(served: Served, request: TokenizeRequest) -> Done:
         "tokens": ids,
         "token_strs": None,
     }
+    if request.return_offsets:
+        spans = served.text.spans(request.prompt or "", control=True, special=special)
+        body["offsets"] = [span or (0, 0) for _, span in spans]
     if request.return_token_strs:
         body["token_strs"] = [served.text.token_text(i) for i in ids]
     return Done(msgspec.json.encode(body))

@@ -2,6 +2,7 @@
 
 records.sqlite      records, counters, jobs
 objects/            files by key
+vectors/<store>/    one vector store's index
 jobs/<id>/          one job: spec.json, output/, log.txt
 cache/              what can be made again
 run/                lock, stack.json (the running stack), servers/ (its model servers)
@@ -38,13 +39,14 @@ class Home:
         self.path = path.expanduser().absolute()
         self.records = self.path / "records.sqlite"
         self.objects = self.path / "objects"
+        self.vectors = self.path / "vectors"
         self.jobs = self.path / "jobs"
         self.cache = self.path / "cache"
         self.run = self.path / "run"
         self.servers = self.run / "servers"
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for directory in (self.objects, self.jobs, self.cache, self.run, self.servers):
+            for directory in (self.objects, self.vectors, self.jobs, self.cache, self.run, self.servers):
                 directory.mkdir(mode=0o700, exist_ok=True)
             sync_directory(self.path)
         except OSError as error:

@@ -168,6 +168,7 @@ class Tokenized(Struct, frozen=True):
     max_model_len: int
     tokens: list[int]
     token_strs: list[str] | None = None
+    offsets: list[tuple[int, int]] | None = None
 
 
 class Detokenized(Struct, frozen=True):

@@ -171,13 +171,17 @@ class EmbeddingRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 class TokenizeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """POST /v1/tokenize, vLLM's shape: `prompt` or `messages`. `add_special_tokens` unset means yes for a prompt
-    and no for messages, whose template writes them; `add_generation_prompt` unset means yes."""
+    and no for messages, whose template writes them; `add_generation_prompt` unset means yes.
+
+    `return_offsets`, which vLLM doesn't have, goes with `prompt`: the characters [start, end) of it that each token
+    stands for, with an empty span for what the model wants around a text."""
 
     model: ModelName
     prompt: str | None = None
     messages: Annotated[list[Message], Meta(min_length=1)] | None = None
     add_special_tokens: bool | None = None
     return_token_strs: bool | None = None
+    return_offsets: bool | None = None
     add_generation_prompt: bool | None = None
     tools: Annotated[list[Tool], Meta(max_length=128)] | None = None
 

@@ -15,6 +15,16 @@ from .requests import (
     EmbeddingRequest,
     TokenizeRequest,
 )
+from .stores import (
+    FileBatchRequest,
+    SearchRequest,
+    StoreFileRequest,
+    StoreRequest,
+    check_file_batch,
+    check_search,
+    check_store,
+    check_store_file,
+)
 
 MAX_INPUTS = 2048
 MAX_SCHEMA_DEPTH = 64
@@ -69,6 +79,8 @@ def check_tokenize(request: TokenizeRequest) -> None:
             if getattr(request, name) is not None:
                 raise _invalid(name, "goes with `messages` only; leave it out beside `prompt`")
     else:
+        if request.return_offsets:
+            raise _invalid("return_offsets", "goes with `prompt` only; leave it out beside `messages`")
         _check_messages(request.messages)
         _check_tools(request.tools)
 
@@ -116,6 +128,10 @@ RULES: dict[type[Any], Callable[[Any], None]] = {
     TokenizeRequest: check_tokenize,
     DetokenizeRequest: check_detokenize,
     AnatomyRequest: check_anatomy,
+    StoreRequest: check_store,
+    StoreFileRequest: check_store_file,
+    FileBatchRequest: check_file_batch,
+    SearchRequest: check_search,
 }
 
 

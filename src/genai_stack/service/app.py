@@ -25,7 +25,7 @@ from .exchange import CLIENT_GONE, ClientGone, Exchange, Handler, stopping
 from .inference import ROUTES, forward
 from .keys import ApiKeys
 from .metrics import CONTENT_TYPE, Metrics
-from .resources.table import table as resources
+from .resources.table import resources
 
 KEEP_ALIVE_SECONDS = 10.0
 _EXCHANGE = "genai_stack.exchange"
@@ -65,7 +65,8 @@ def build_app(
         "GET": guarded(models.shown(catalogue)),
         "DELETE": guarded(models.deleted(catalogue, services.models)),
     }
-    for path, methods in resources(services, config).items():
+    kept = resources(services, config)
+    for path, methods in kept.routes.items():
         table[path] = {method: guarded(handler) for method, handler in methods.items()}
     table["/health"] = {"GET": health.health}
     table["/ready"] = {"GET": health.ready(services.models, config)}
@@ -75,6 +76,7 @@ def build_app(
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncIterator[None]:
         yield
+        await kept.close()
         await services.models.close()
 
     routes = [Route(template, _Endpoint(template, methods)) for template, methods in table.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -104,7 +105,7 @@ def _post(route: str) -> dict[str, Any]:
 
 def _operation(op: Operation) -> dict[str, Any]:
     about = _get(op.id, op.summary, op.reply) if op.reply else _content(op)
-    named = [{**_MODEL, "name": "id"}] if "{id}" in op.path else []
+    named = [{**_MODEL, "name": name} for name in re.findall(r"\{(\w+)\}", op.path)]
     asked = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in op.query]
     if parameters := [*named, *asked]:
         about["parameters"] = parameters

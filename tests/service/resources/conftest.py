@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import openai
 import pytest
 
 from genai_stack.local.objects import DirectoryObjects
 from genai_stack.local.records import SqliteRecords
+from genai_stack.local.vectors import SqliteVectors
 from genai_stack.ports import ModelVersion, Services
 from genai_stack.registry import RecordedModels
 from genai_stack.service import ApiKeys, build_app
 from tests.service.conftest import MASTER, Api
 from tests.service.fakes import CHAT, EMBED, FakeHost, serving
+from tests.service.resources.embedding import TextReader, WordHost
 from tests.service.resources.queue import HandQueue
 
 MODELS = (ModelVersion(CHAT, "builtin"), ModelVersion(EMBED, "minilm", "embedding"))
@@ -42,8 +45,11 @@ def stores(root: Path, jobs: HandQueue) -> Services:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    jobs = HandQueue()
-    services = stores(tmp_path_factory.mktemp("stack"), jobs)
+    jobs, root = HandQueue(), tmp_path_factory.mktemp("stack")
+    index = SqliteVectors(root / "vectors")
+    services = msgspec.structs.replace(
+        stores(root, jobs), models=WordHost(), vectors=index, reader=TextReader()
+    )
     keys = ApiKeys(services.records, MASTER)
     _, other = keys.create("other")
     host: Any = services.models
@@ -51,6 +57,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     records: Any = services.records
     with serving(build_app(services, keys=keys)) as port:
         yield Stack(Api(port, host, registry, records, keys), services, jobs, other)
+    index.close()
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Routes over what a tenant keeps here: files, uploads, batches and fine-tuning jobs."""
+"""Routes over what a tenant keeps here: files, uploads, batches, fine-tuning jobs and vector stores."""

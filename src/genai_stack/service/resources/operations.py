@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from ...protocol import batches, files, tuning
+from ...protocol import batches, files, stores, tuning
 
 CURSOR = ("after", "limit")
 
@@ -78,4 +78,46 @@ TUNING = (
         tuning.TuningCheckpointList, query=CURSOR,
     ),
 )  # fmt: skip
-OPERATIONS: tuple[Operation, ...] = (*FILES, *BATCHES, *TUNING)
+_STORES = "/v1/vector_stores"
+_STORE, _MANY = f"{_STORES}/{{id}}", f"{_STORES}/{{id}}/file_batches"
+_IN = f"{_STORE}/files"
+_CURSORS = ("after", "before", "limit", "order")
+STORES = (
+    Operation("get", _STORES, "listStores", "List vector stores", stores.VectorStoreList, query=_CURSORS),
+    Operation("post", _STORES, "createStore", "Make a vector store", stores.VectorStore, stores.StoreRequest),
+    Operation("get", _STORE, "showStore", "Show a vector store", stores.VectorStore),
+    Operation("post", _STORE, "updateStore", "Change a vector store", stores.VectorStore, stores.StoreUpdate),
+    Operation("delete", _STORE, "deleteStore", "Delete a vector store", stores.VectorStoreDeleted),
+    Operation(
+        "post", f"{_STORE}/search", "searchStore", "Find passages for a question", stores.SearchPage,
+        stores.SearchRequest,
+    ),
+    Operation(
+        "get", _IN, "listStoreFiles", "List a vector store's files", stores.StoreFileList,
+        query=(*_CURSORS, "filter"),
+    ),
+    Operation(
+        "post", _IN, "addStoreFile", "Put a file into a vector store", stores.StoreFile, stores.StoreFileRequest
+    ),
+    Operation("get", f"{_IN}/{{file}}", "showStoreFile", "Show a vector store's file", stores.StoreFile),
+    Operation(
+        "post", f"{_IN}/{{file}}", "describeStoreFile", "Give a file other attributes", stores.StoreFile,
+        stores.AttributesRequest,
+    ),
+    Operation(
+        "delete", f"{_IN}/{{file}}", "removeStoreFile", "Take a file out of a vector store",
+        stores.StoreFileDeleted,
+    ),
+    Operation("get", f"{_IN}/{{file}}/content", "readStoreFile", "The text of a file", stores.ContentPage),
+    Operation(
+        "post", _MANY, "createFileBatch", "Put many files into a vector store", stores.FileBatch,
+        stores.FileBatchRequest,
+    ),
+    Operation("get", f"{_MANY}/{{batch}}", "showFileBatch", "Show a batch of files", stores.FileBatch),
+    Operation("post", f"{_MANY}/{{batch}}/cancel", "cancelFileBatch", "Stop a batch of files", stores.FileBatch),
+    Operation(
+        "get", f"{_MANY}/{{batch}}/files", "listBatchFiles", "List a batch's files", stores.StoreFileList,
+        query=(*_CURSORS, "filter"),
+    ),
+)  # fmt: skip
+OPERATIONS: tuple[Operation, ...] = (*FILES, *BATCHES, *TUNING, *STORES)

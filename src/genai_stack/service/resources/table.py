@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
 from ...config import StackConfig
 from ...ports import Services
 from ..exchange import Handler
-from . import batch_routes, file_routes, tuning_routes, upload_routes
+from . import batch_routes, file_routes, store_routes, tuning_routes, upload_routes
 from .batches import Batches
+from .embedder import Embedder
 from .files import Files
+from .indexing import Indexing
 from .once import Once
+from .searching import Searching
+from .store_files import StoreFiles
+from .stores import Stores
 from .tuning import Tuning
 from .uploads import Uploads
 
 
-def table(services: Services, config: StackConfig) -> dict[str, dict[str, Handler]]:
-    """By path and method. None of these handlers asks for a key: the application does, before them."""
+class Resources(NamedTuple):
+    """`routes` are handlers by path and method; none of them asks for a key: the application does, before them. `close`
+    ends what goes on in the background, and comes before the end of what it uses."""
+
+    routes: dict[str, dict[str, Handler]]
+    close: Callable[[], Awaitable[None]]
+
+
+def resources(services: Services, config: StackConfig) -> Resources:
     once = Once(services.records)
     files = Files(services.objects, services.records, once)
     uploads = Uploads(files, services.records, once, config.service.max_file_bytes)
     batches = Batches(files, services.records, services.jobs, services.registry, once)
     tuning = Tuning(files, services.records, services.jobs, services.registry, once)
     most = config.service.max_body_bytes
-    return {
-        **file_routes.routes(files, config.service.max_file_bytes),
-        **upload_routes.routes(uploads, files, most),
-        **batch_routes.routes(batches, most),
-        **tuning_routes.routes(tuning, most),
-    }
+    stored, close = _stores(services, files, once, most)
+    return Resources(
+        {
+            **file_routes.routes(files, config.service.max_file_bytes),
+            **upload_routes.routes(uploads, files, most),
+            **batch_routes.routes(batches, most),
+            **tuning_routes.routes(tuning, most),
+            **stored,
+        },
+        close,
+    )
+
+
+def _stores(services: Services, files: Files, once: Once, most: int) -> Resources:
+    index, reader = services.vectors, services.reader
+    if index is None or reader is None:
+        return Resources(store_routes.absent(), _nothing)
+    kept = StoreFiles(files, services.records, index, once)
+    stores = Stores(kept, services.records, services.registry, index, once)
+    embedder = Embedder(services.models)
+    indexing = Indexing(kept, files, index, reader, embedder)
+    searching = Searching(stores, kept, index, embedder)
+    return Resources(store_routes.routes(stores, kept, index, indexing, searching, most), indexing.close)
+
+
+async def _nothing() -> None:
+    pass
