@@ -19,7 +19,7 @@ from .catalogue import Catalogue
 from .exchange import Exchange, Handler, UntilGone
 from .streaming import relay
 from .upstream import refusal
-from .usage import counts
+from .usage import StreamedUsage, counts
 
 ROUTES: dict[str, tuple[type[Any], str | None]] = {
     "/v1/chat/completions": (ChatRequest, "chat"),
@@ -41,16 +41,20 @@ def forward(
         body = await intake.body(exchange, max_body_bytes)
         wait = intake.patience(exchange)
         request = decode(kind, body)
+        if exchange.principal is not None:
+            exchange.principal.check_model(request.model)
         version = await catalogue.find_for(request.model, task)
-        exchange.model = version.name
-        if getattr(request, "stream", None):
-            await relay(exchange, models.stream(version.name, route, body, wait=wait), keep_alive=keep_alive)
+        exchange.model, exchange.base = version.name, version.base
+        if isinstance(request, ChatRequest | CompletionRequest) and request.stream:
+            usage = StreamedUsage(request, body)
+            upstream = models.stream(version.name, route, usage.body, wait=wait)
+            await relay(exchange, upstream, usage, keep_alive=keep_alive)
             return
         with UntilGone(exchange):
             reply = await models.invoke(version.name, route, body, wait=wait)
         if reply.status != 200:
             raise refusal(reply.status, reply.body)
-        exchange.prompt_tokens, exchange.completion_tokens = counts(reply.body)
+        exchange.used = counts(reply.body)
         await exchange.answer(200, reply.body, kind=reply.content_type.encode("latin-1", "replace"))
 
     return handle

@@ -34,7 +34,8 @@ DEFAULT_SUFFIX = "tuned"
 
 class StoredTuning(msgspec.Struct, frozen=True):
     """`source` is what the job is told of its base. `promised`: its job is to be submitted, or was. `stopping`: it is
-    to be cancelled. `results` is the id chosen for its results file, `kept` whether that is there."""
+    to be cancelled. `results` is the id chosen for its results file, `kept` whether that is there. `key` is the id of
+    the API key it was asked for with."""
 
     id: str
     created_at: int
@@ -56,6 +57,7 @@ class StoredTuning(msgspec.Struct, frozen=True):
     trained_tokens: int | None = None
     error: TuningError | None = None
     kept: bool = False
+    key: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -111,7 +113,7 @@ class StoredTuning(msgspec.Struct, frozen=True):
         }
 
 
-def begun(id: str, request: TuningRequest, source: str, results: str) -> StoredTuning:
+def begun(id: str, request: TuningRequest, source: str, results: str, key: str | None = None) -> StoredTuning:
     """Raises RequestError for a method that contradicts itself."""
     return StoredTuning(
         id=id,
@@ -125,6 +127,7 @@ def begun(id: str, request: TuningRequest, source: str, results: str) -> StoredT
         method=_method(request),
         metadata=request.metadata,
         results=results,
+        key=key,
     )
 
 
