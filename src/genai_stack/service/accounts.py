@@ -90,8 +90,19 @@ def usage(
 
 
 def _row(names: Mapping[Column, str], row: list[int]) -> UsageRow:
-    named = [names.get(column, "") for column in COLUMNS]
-    return UsageRow(*named, *row, row[5] / 1e9)  # type: ignore[arg-type]
+    return UsageRow(
+        day=names.get("day", ""),
+        tenant=names.get("tenant", ""),
+        key=names.get("key", ""),
+        model=names.get("model", ""),
+        requests=row[0],
+        failed=row[1],
+        prompt_tokens=row[2],
+        cached_tokens=row[3],
+        completion_tokens=row[4],
+        nano_usd=row[5],
+        usd=row[5] / 1e9,
+    )
 
 
 def _every(records: RecordStore, place: str, after: str, over: Callable[[str], bool]) -> Iterator[Record]:
