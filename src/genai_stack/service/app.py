@@ -26,6 +26,7 @@ from .exchange import CLIENT_GONE, ClientGone, Exchange, Handler, stopping
 from .inference import ROUTES, forward
 from .keys import ApiKeys
 from .ledger import Ledger
+from .limits import Limiter
 from .metrics import CONTENT_TYPE, Metrics
 from .prices import Prices
 from .principal import KeyScope
@@ -44,11 +45,13 @@ def build_app(
 ) -> ASGIApp:
     """The API over `services`. `keep_alive` is the silence, in seconds, after which a stream gets a comment.
 
-    When the server stops it writes what the ledger holds and closes `services.models`, in the event loop that used it.
+    When the server stops it closes `services.models`, in the event loop that used it, gives back what it holds of keys'
+    limits and writes what the ledger holds.
     """
     catalogue = Catalogue(services.registry)
     ledger = Ledger(services.records)
-    charges = Charges(ledger, Prices(config.prices))
+    prices, limiter = Prices(config.prices), Limiter(services.records)
+    charges = Charges(ledger, prices, limiter)
     metrics = Metrics()
 
     def guarded(handler: Handler, scope: KeyScope | None) -> Handler:
@@ -65,7 +68,9 @@ def build_app(
 
     def posted(route: str) -> Handler:
         limit = config.service.max_body_bytes
-        handler = forward(route, services.models, catalogue, max_body_bytes=limit, keep_alive=keep_alive)
+        handler = forward(
+            route, services.models, catalogue, limiter, prices, max_body_bytes=limit, keep_alive=keep_alive
+        )
 
         async def counted(exchange: Exchange) -> None:
             ledger.check()
@@ -80,7 +85,7 @@ def build_app(
         "DELETE": guarded(models.deleted(catalogue, services.models), "files"),
     }
     table["/v1/usage"] = {"GET": guarded(usage_routes.shown(services.records), None)}
-    for path, methods in resources(services, config, charges).items():
+    for path, methods in resources(services, config, charges, limiter).items():
         table[path] = {method: guarded(handler, "files") for method, handler in methods.items()}
     table["/health"] = {"GET": health.health}
     table["/ready"] = {"GET": health.ready(services.models, config)}
@@ -91,6 +96,7 @@ def build_app(
     async def lifespan(_app: Any) -> AsyncIterator[None]:
         yield
         await services.models.close()
+        await limiter.close()
         await ledger.close()
 
     routes = [Route(template, _Endpoint(template, methods)) for template, methods in table.items()]

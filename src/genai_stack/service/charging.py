@@ -6,6 +6,7 @@ import time
 
 from .exchange import CLIENT_GONE, Exchange
 from .ledger import Entry, Ledger, Outcome
+from .limits import Limiter
 from .prices import Prices
 from .usage import Used
 
@@ -14,11 +15,10 @@ TUNING = "/v1/fine_tuning/jobs"
 
 
 class Charges:
-    def __init__(self, ledger: Ledger, prices: Prices) -> None:
-        self._ledger, self._prices = ledger, prices
+    def __init__(self, ledger: Ledger, prices: Prices, limiter: Limiter) -> None:
+        self._ledger, self._prices, self._limiter = ledger, prices, limiter
 
-    def request(self, exchange: Exchange, seconds: float) -> int:
-        """Notes it, and returns its cost in nanodollars."""
+    def request(self, exchange: Exchange, seconds: float) -> None:
         by, used, model = exchange.principal, exchange.used, exchange.model
         assert by is not None, "a guarded route"
         spent = self._prices.answer(model, exchange.base, used)
@@ -40,7 +40,8 @@ class Charges:
                 exchange.request_id.decode(),
             )
         )
-        return spent
+        if (admission := exchange.admission) is not None:
+            admission.meter.settle(admission, used.prompt + used.completion, spent)
 
     def batch(
         self,
@@ -56,7 +57,7 @@ class Charges:
     ) -> None:
         """The same batch again is charged once. Waits on the store."""
         spent = self._prices.batch(model, base, used)
-        self._ledger.charge(
+        self._late(
             Entry(
                 ended, tenant, key, model, BATCHES, 200, "answered",
                 used.prompt, used.completion, used.cached, spent, None, max(ended - began, 0.0), id,
@@ -68,12 +69,16 @@ class Charges:
     ) -> None:
         """The same job again is charged once: trained tokens count as the prompt's. Waits on the store."""
         spent = self._prices.training(base, tokens)
-        self._ledger.charge(
+        self._late(
             Entry(
                 ended, tenant, key, base, TUNING, 200, "answered",
                 tokens, 0, 0, spent, None, max(ended - began, 0.0), id,
             )
         )  # fmt: skip
+
+    def _late(self, entry: Entry) -> None:
+        if added := self._ledger.charge(entry):
+            self._limiter.spend(entry.key, added)
 
 
 def _outcome(exchange: Exchange) -> Outcome:

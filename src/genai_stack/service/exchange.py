@@ -20,6 +20,7 @@ from ..protocol import problems
 from .usage import NOTHING
 
 if TYPE_CHECKING:
+    from .limits import Admission
     from .principal import Principal
 
 Handler = Callable[["Exchange"], Awaitable[None]]
@@ -38,10 +39,12 @@ class ClientGone(Exception):
 class Exchange:
     """`route` is the matched template, never the raw path. `model` is a name the registry knows, so that both are
     safe to log. `base` is what that model was tuned from. `used` is what the answer reported. `gone`: the client has
-    left; `uploading`: its body is still coming; `broken`: the answer began and ended in an error."""
+    left; `uploading`: its body is still coming; `broken`: the answer began and ended in an error. `told` are
+    headers of any answer, `admission` is what was set aside of the key's limits."""
 
     __slots__ = (
         "_send",
+        "admission",
         "base",
         "broken",
         "first_byte",
@@ -57,6 +60,7 @@ class Exchange:
         "route",
         "started",
         "status",
+        "told",
         "uploading",
         "used",
     )
@@ -76,6 +80,8 @@ class Exchange:
         self.gone = False
         self.uploading = False
         self.broken = False
+        self.admission: Admission | None = None
+        self.told: list[tuple[bytes, bytes]] = []
         self.base: str | None = None
         self.model: str | None = None
         self.principal: Principal | None = None
@@ -138,6 +144,7 @@ class Exchange:
             (b"content-type", kind),
             (b"x-request-id", self.request_id),
             (b"openai-processing-ms", b"%d" % (self.first_byte * 1000)),
+            *self.told,
             *extra,
         ]
         message: Message = {"type": "http.response.start", "status": status, "headers": headers}

@@ -17,6 +17,9 @@ from ..protocol import (
 from . import intake
 from .catalogue import Catalogue
 from .exchange import Exchange, Handler, UntilGone
+from .limits import Limiter
+from .prices import Prices
+from .resources.asked import principal
 from .streaming import relay
 from .upstream import refusal
 from .usage import StreamedUsage, counts
@@ -33,7 +36,14 @@ ROUTES: dict[str, tuple[type[Any], str | None]] = {
 
 
 def forward(
-    route: str, models: ModelHost, catalogue: Catalogue, *, max_body_bytes: int, keep_alive: float
+    route: str,
+    models: ModelHost,
+    catalogue: Catalogue,
+    limiter: Limiter,
+    prices: Prices,
+    *,
+    max_body_bytes: int,
+    keep_alive: float,
 ) -> Handler:
     kind, task = ROUTES[route]
 
@@ -41,10 +51,11 @@ def forward(
         body = await intake.body(exchange, max_body_bytes)
         wait = intake.patience(exchange)
         request = decode(kind, body)
-        if exchange.principal is not None:
-            exchange.principal.check_model(request.model)
+        who = principal(exchange)
+        who.check_model(request.model)
         version = await catalogue.find_for(request.model, task)
         exchange.model, exchange.base = version.name, version.base
+        await limiter.admit(exchange, who, request, len(body), prices.of(version.name, version.base))
         if isinstance(request, ChatRequest | CompletionRequest) and request.stream:
             usage = StreamedUsage(request, body)
             upstream = models.stream(version.name, route, usage.body, wait=wait)

@@ -114,20 +114,22 @@ class Ledger:
             if left:
                 await asyncio.sleep(0.2)
 
-    def charge(self, entry: Entry) -> None:
-        """Writes one entry that several may bring: it counts once, with the most that any of them brought."""
+    def charge(self, entry: Entry) -> int:
+        """Writes one entry that several may bring: it counts once, with the most that any of them brought. Returns the
+        cost, in nanodollars, that it adds."""
         self._introduce(entry.tenant)
         place, id = collection(entry.tenant), f"{day_of(entry.time)}/{entry.what}"
         while True:
-            there = self._records.get(place, id)
+            there, before = self._records.get(place, id), 0
             if there is not None:
                 (kept,) = msgspec.convert(there.item, Page).entries
                 if kept.prompt + kept.completion >= entry.prompt + entry.completion:
-                    return
+                    return 0
+                before = kept.cost
             try:
                 version = there.version if there else 0
                 self._records.put(place, id, msgspec.to_builtins(Page((entry,))), if_version=version)
-                return
+                return entry.cost - before
             except ConditionFailed:
                 continue
 

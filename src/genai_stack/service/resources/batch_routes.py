@@ -10,15 +10,17 @@ from ...protocol.batches import BatchList, BatchRequest
 from ...protocol.decoding import decode
 from .. import intake
 from ..exchange import Exchange, Handler
+from ..limits import Limiter
 from .asked import idempotency_key, page, path_id, principal, query, tenant
 from .batch_records import StoredBatch
 from .batches import Batches
 
 
-def routes(batches: Batches, max_body_bytes: int) -> dict[str, dict[str, Handler]]:
+def routes(batches: Batches, limiter: Limiter, max_body_bytes: int) -> dict[str, dict[str, Handler]]:
     async def create(exchange: Exchange) -> None:
         request = decode(BatchRequest, await intake.body(exchange, max_body_bytes))
         key, by = idempotency_key(exchange), principal(exchange)
+        await limiter.check(by)
         await _show(exchange, await asyncio.to_thread(batches.create, by.tenant, request, key, by))
 
     async def list_(exchange: Exchange) -> None:

@@ -6,6 +6,7 @@ from ...config import StackConfig
 from ...ports import Services
 from ..charging import Charges
 from ..exchange import Handler
+from ..limits import Limiter
 from . import batch_routes, file_routes, tuning_routes, upload_routes
 from .batches import Batches
 from .files import Files
@@ -14,7 +15,9 @@ from .tuning import Tuning
 from .uploads import Uploads
 
 
-def table(services: Services, config: StackConfig, charges: Charges) -> dict[str, dict[str, Handler]]:
+def table(
+    services: Services, config: StackConfig, charges: Charges, limiter: Limiter
+) -> dict[str, dict[str, Handler]]:
     """By path and method. None of these handlers asks for a key: the application does, before them."""
     once = Once(services.records)
     files = Files(services.objects, services.records, once)
@@ -25,6 +28,6 @@ def table(services: Services, config: StackConfig, charges: Charges) -> dict[str
     return {
         **file_routes.routes(files, config.service.max_file_bytes),
         **upload_routes.routes(uploads, files, most),
-        **batch_routes.routes(batches, most),
-        **tuning_routes.routes(tuning, most),
+        **batch_routes.routes(batches, limiter, most),
+        **tuning_routes.routes(tuning, limiter, most),
     }
