@@ -198,4 +198,4 @@ class Overloaded(RequestError):
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
-    retry_after = 1.0
+    retry_after: float | None = 1.0

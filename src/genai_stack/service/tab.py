@@ -160,11 +160,11 @@ class Tabs:
 
 def _part(what: str, limit: int, taken: int, need: int, wait: float) -> int:
     if need > limit:
-        error = _limited(
+        never = _limited(
             f"{limit} {what} a minute, and this one would take {need}", "request_exceeds_limit", None
         )
-        error.should_retry = False
-        raise error
+        never.should_retry = False
+        raise never
     if taken + need > limit:
         raise _limited(f"{limit} {what} a minute", "rate_limit_exceeded", wait)
     return min(need + limit // _SHARE, limit - taken)
