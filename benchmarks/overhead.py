@@ -2,8 +2,8 @@
 
     python -m benchmarks.overhead
 
-Upstream is a stub that answers at once, in a process of its own; counted is the API process's user and system time. The key has
-every limit, the model has a price, and the ledger is kept.
+Upstream is a stub that answers at once, in a process of its own; counted is the API process's user and system time.
+The key has every limit, the model has a price, and the ledger is kept.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    root = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(root), str(root / "src")))}
     process = subprocess.Popen(
         [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     )
