@@ -3,6 +3,7 @@
     python -m benchmarks.overhead
 
 Upstream is a stub that answers at once, in a process of its own; counted is the API process's user and system time.
+The key has every limit, the model has a price, and the ledger is kept.
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ from pathlib import Path
 import psutil
 
 from benchmarks import load
+from genai_stack.service.keys import ApiKeys
+from genai_stack.service.principal import Limits
+from genai_stack.wiring import local_services
 
 KEY = "sk-gs-benchmark"
+LIMITS = Limits(10**8, 10**12, 1000, 10**6)
 CHUNKS, REQUESTS, STREAMS, ROUNDS = 400, 1500, 40, 5
 MESSAGES = [{"role": "user", "content": "What is a token? " * 20}]
 
@@ -37,7 +42,8 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    root = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(root), str(root / "src")))}
     process = subprocess.Popen(
         [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     )
@@ -57,10 +63,15 @@ def reachable(port: int) -> None:
     raise SystemExit(f"nothing came up on port {port}")
 
 
-def microseconds(pid: int, port: int, *, stream: bool) -> float:
+def limited_key(home: Path) -> str:
+    """One with every limit there is, each far away."""
+    return ApiKeys(local_services(home).records).create("benchmark", limits=LIMITS)[1]
+
+
+def microseconds(pid: int, port: int, key: str, *, stream: bool) -> float:
     """CPU per request, or per chunk of a stream, of process `pid`."""
     body: dict[str, object] = {"model": "builtin", "messages": MESSAGES, "stream": stream}
-    message = load.request("127.0.0.1", "/v1/chat/completions", KEY, body)
+    message = load.request("127.0.0.1", "/v1/chat/completions", key, body)
     process = psutil.Process(pid)
     before = process.cpu_times()
     requests = STREAMS if stream else REQUESTS
@@ -87,6 +98,7 @@ def main() -> None:
                 running("-m", "benchmarks.subject", home, str(ports["api"]), KEY, str(CHUNKS))
             ),
         }
+        key = limited_key(Path(home))
         for port in ports.values():
             reachable(port)
         found: dict[tuple[str, bool], list[float]] = {}
@@ -94,7 +106,7 @@ def main() -> None:
             for name, process in subjects.items():
                 for stream in (False, True):
                     found.setdefault((name, stream), []).append(
-                        microseconds(process.pid, ports[name], stream=stream)
+                        microseconds(process.pid, ports[name], key, stream=stream)
                     )
     print(f"CPU of the API process, median of {ROUNDS} rounds after one to warm up")
     print(f"{'':28}{'µs/request':>12}{'µs/chunk':>12}")

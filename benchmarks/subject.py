@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import uvicorn
 
-from genai_stack.config import ModelConfig, StackConfig
+from genai_stack.config import ModelConfig, PriceConfig, StackConfig
 from genai_stack.local.home import Home
 from genai_stack.local.host import LoopbackHost
 from genai_stack.service.app import build_app
@@ -20,7 +20,9 @@ from genai_stack.wiring import local_services
 
 
 def main(home: Path, port: int, key: str, chunks: str) -> None:
-    config = StackConfig(models=(ModelConfig("builtin", chunks),))
+    config = StackConfig(
+        models=(ModelConfig("builtin", chunks),), prices=(PriceConfig("builtin", 0.15, 0.075, 0.6),)
+    )
     services = local_services(home, config)
     host = LoopbackHost(Home(home), services.registry, program="benchmarks.stub_hosting")
     services = msgspec.structs.replace(services, models=host)

@@ -65,6 +65,27 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway: GatewayConfig = GatewayConfig()
 
 
+Dollars = Annotated[float, msgspec.Meta(ge=0, le=10**6)]
+
+
+class PriceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[price]]`: what a model's tokens cost, in US dollars for a million of them, to a thousandth. A fine-tune
+    without a price of its own has its base's; a model without one costs nothing."""
+
+    model: Annotated[str, msgspec.Meta(min_length=1)]
+    """The model's name, as a request says it."""
+    input: Dollars = 0.0
+    """Of the prompt."""
+    cached: Dollars | None = None
+    """Of the prompt, where the model didn't have to read it again; as `input` unless it says."""
+    output: Dollars = 0.0
+    """Of the answer."""
+    training: Dollars = 0.0
+    """That a fine-tune of the model was trained on."""
+    batch_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 100
+    """What a batch pays of all that."""
+
+
 class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One `[[gate]]`: a score that a version must have before it is promoted, from an evaluation of that version."""
 
@@ -186,6 +207,8 @@ class StackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     local: LocalConfig = LocalConfig()
     service: ServiceConfig = ServiceConfig()
     training: TrainingConfig = TrainingConfig()
+    prices: tuple[PriceConfig, ...] = msgspec.field(default=(), name="price")
+    """What tokens cost, by model."""
     gates: tuple[GateConfig, ...] = msgspec.field(default=(), name="gate")
     """What a version must have shown before it is promoted; all that name its model."""
     models: tuple[ModelConfig, ...] = msgspec.field(default=DEFAULT_MODELS, name="model")
@@ -276,6 +299,7 @@ def parse_config(
         path = _path(where.rstrip("`"))
         raise ConfigError(f"{_dotted(path)}: {message}", file=file, line=line_of(lines, path)) from None
     _refuse_twins(config, lines, file)
+    _refuse_prices(config, lines, file)
     _refuse_misfits(config.training, lines, file)
     _refuse_models(config, lines, file, region)
     where_from = base or Path.cwd()
@@ -313,6 +337,24 @@ def _refuse_twins(config: StackConfig, lines: dict[TomlPath, int], file: str) ->
                 f"two models are named {model.name!r}; a name is given once", file=file, line=line
             )
         seen.add(model.name)
+
+
+def _refuse_prices(config: StackConfig, lines: dict[TomlPath, int], file: str) -> None:
+    seen: set[str] = set()
+    for index, price in enumerate(config.prices):
+        if price.model in seen:
+            line = line_of(lines, ("price", index, "model"))
+            raise ConfigError(f"{price.model!r} has two prices; give it one", file=file, line=line)
+        seen.add(price.model)
+        for name in ("input", "cached", "output", "training"):
+            value = getattr(price, name)
+            if value is not None and abs(value * 1000 - round(value * 1000)) > 1e-6:
+                line = line_of(lines, ("price", index, name))
+                raise ConfigError(
+                    f"price[{index}].{name}: {value} is finer than a thousandth of a dollar; round it",
+                    file=file,
+                    line=line,
+                )
 
 
 def _refuse_misfits(training: TrainingConfig, lines: dict[TomlPath, int], file: str) -> None:

@@ -25,7 +25,8 @@ GenAIStackError                       500 server_error
     ├── TooLarge                      413
     ├── RangeNotSatisfiable           416
     ├── ContextLengthExceeded         400 context_length_exceeded
-    └── Overloaded                    429 rate_limit_exceeded (retry after a moment)
+    ├── Overloaded                    429 rate_limit_exceeded (retry after a moment)
+    └── OutOfBudget                   429 insufficient_quota (never retried)
 
 An API client sees one of these as OpenAI's error body: `{"error": {"message", "type", "param", "code"}}`.
 """
@@ -191,8 +192,15 @@ class ContextLengthExceeded(RequestError):
     param = "messages"
 
 
+class OutOfBudget(RequestError):
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    should_retry = False
+
+
 class Overloaded(RequestError):
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
-    retry_after = 1.0
+    retry_after: float | None = 1.0

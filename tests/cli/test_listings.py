@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,49 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
 
 def machine(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     return json.loads(told(capsys, *arguments, "--json"))
+
+
+def test_a_key_says_what_it_is_for(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--tenant", "acme", "--scope", "inference", "--model", "builtin", "--model", "ft:builtin:*"]
+    limits = ["--requests-per-minute", "60", "--concurrent", "4", "--budget", "12.5", "--expires", "90d"]
+    made = machine(capsys, "keys", "create", "ci", *options, *limits)
+    (listed,) = machine(capsys, "keys", "list")
+    assert (listed["tenant"], listed["scopes"], listed["models"]) == (
+        "acme",
+        ["inference"],
+        ["builtin", "ft:builtin:*"],
+    )
+    assert listed["limits"] == {"requests_per_minute": 60, "concurrent": 4, "budget": 12.5}
+    assert listed["expires"] - listed["created"] == pytest.approx(90 * 86_400)
+    assert "60 requests/min, 4 at once, $12.5/month" in told(capsys, "keys", "list")
+    rotated = machine(capsys, "keys", "rotate", made["id"], "--overlap", "10m")
+    assert rotated["id"] == made["id"]
+    assert rotated["key"] != made["key"]
+    for bad in (["--expires", "soon"], ["--scope", "root"], ["--budget", "-1"], ["--concurrent", "0"]):
+        told(capsys, "keys", "create", "x", *bad, code=2)
+
+
+def test_usage_adds_up(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
+    from genai_stack.service.ledger import Entry, Ledger
+
+    id = machine(capsys, "keys", "create", "ci")["id"]
+    ledger = Ledger(services.records)
+    for n in (1, 2, 3):
+        at = time.time()
+        where = "m" if n < 3 else "n"
+        ledger.charge(Entry(at, "t", id, where, "/", 200, "answered", n, 10, 0, n * 10**6, None, 1.0, f"b{n}"))
+    report = machine(capsys, "usage", "--by", "model,key")
+    assert [(row["model"], row["key"], row["nano_usd"]) for row in report["data"]] == [
+        ("m", id, 3 * 10**6),
+        ("n", id, 3 * 10**6),
+    ]
+    assert (report["total"]["requests"], report["total"]["usd"]) == (3, 0.006)
+    shown = told(capsys, "usage")
+    assert shown.splitlines()[0].split()[:3] == ["day", "key", "model"]
+    assert shown.splitlines()[-1].split() == ["total", "3", "0", "6", "0", "30", "0.006000"]
+    assert "ci" in shown
+    assert told(capsys, "usage", "--tenant", "nobody") == ""
+    told(capsys, "usage", "--by", "week", code=1)
 
 
 def test_keys_are_made_listed_and_revoked(services: Services, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,8 @@ def test_bytes_pass_as_they_came(api: Api) -> None:
     assert answer.headers["cache-control"] == "no-cache"
     assert answer.headers["x-request-id"]
     assert int(answer.headers["openai-processing-ms"]) >= 0
-    assert api.host.seen == [(CHAT, ROUTE, json.dumps(BODY).encode())]
+    asked = b',"stream_options":{"include_usage":true,"continuous_usage_stats":true}}'
+    assert api.host.seen == [(CHAT, ROUTE, json.dumps(BODY).encode()[:-1] + asked)]
 
 
 def test_completions_stream_too(api: Api) -> None:
@@ -58,7 +59,9 @@ def test_frames_may_be_cut_anywhere(api: Api) -> None:
     whole = b"".join(sse(*chat_events(usage=True)))
     for size in (1, 7, 100):
         api.host.script = [whole[i : i + size] for i in range(0, len(whole), size)]
-        assert api.post(ROUTE, BODY).body == whole
+        asked = {**BODY, "stream_options": {"include_usage": True}}
+        assert api.post(ROUTE, asked).body == whole
+        assert api.post(ROUTE, BODY).body == b"".join(sse(*chat_events()))
 
 
 def test_crlf_framing_is_a_complete_stream(api: Api) -> None:

@@ -17,6 +17,7 @@ from .quickstart import quickstart
 from .serve import serve
 from .train import train
 from .up import up
+from .usage import usage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -29,5 +30,19 @@ def root() -> None:
     """
 
 
-for command in (up, train, evaluate, batch, chat, anatomy, models, keys, jobs, serve, quickstart, completion):
+for command in (
+    up,
+    train,
+    evaluate,
+    batch,
+    chat,
+    anatomy,
+    models,
+    keys,
+    usage,
+    jobs,
+    serve,
+    quickstart,
+    completion,
+):
     root.add_command(command)

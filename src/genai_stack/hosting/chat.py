@@ -12,7 +12,7 @@ import msgspec
 
 from ..protocol import ChatRequest, for_template
 from .calls import CallDelta
-from .choice import Choice, Piece, ShownToken, count_usage, read_pieces
+from .choice import Choice, Piece, ShownToken, count_usage, read_pieces, usage_so_far
 from .engine import Feed
 from .grammar import for_chat, wants_calls
 from .prompts import conversation
@@ -78,12 +78,11 @@ class ChatAnswer:
             "model": self._request.model,
         }
         prefix = b"data: " + _json(head)[:-1]
-        usage = b',"usage":null' if self._request.include_usage else b""
-        end = b"}]" + usage + b"}\n\n"
         starts = [b'%b,"choices":[{"index":%d,"delta":' % (prefix, i) for i in range(len(self._choices))]
         opened = [False] * len(starts)
         batch = b""
         async for index, piece in read_pieces(self._choices, self._feed):
+            end = b"}]" + usage_so_far(self._request, self._prompt_tokens, self._choices[index]) + b"}\n\n"
             if not opened[index]:
                 opened[index] = True
                 batch += (

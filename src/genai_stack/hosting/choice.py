@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from ..protocol import ChatRequest, CompletionRequest
 from .calls import CallDelta, CallParser
 from .engine import Feed
 from .stops import StopFilter
@@ -111,6 +112,20 @@ async def read_pieces(choices: Sequence[Choice], feed: Feed) -> AsyncIterator[tu
                 feed.stop(output.id)
             if piece.shows:
                 yield output.id, piece
+
+
+def usage_so_far(request: ChatRequest | CompletionRequest, prompt_tokens: int, choice: Choice) -> bytes:
+    """What a streamed event says of `usage`, with the comma before it; nothing where nobody asked."""
+    if not request.include_usage:
+        return b""
+    if not request.counts_on:
+        return b',"usage":null'
+    written = choice.tokens
+    return b',"usage":{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d}' % (
+        prompt_tokens,
+        prompt_tokens + written,
+        written,
+    )
 
 
 def count_usage(prompt_tokens: int, choices: Sequence[Choice]) -> dict[str, int]:

@@ -11,7 +11,7 @@ import msgspec
 
 from ..errors import RequestError
 from ..protocol import CompletionRequest
-from .choice import Choice, ShownToken, count_usage, read_pieces
+from .choice import Choice, ShownToken, count_usage, read_pieces, usage_so_far
 from .engine import Feed
 from .prompts import raw
 from .sampling import sequences
@@ -112,11 +112,10 @@ class CompletionAnswer:
 
     async def events(self) -> AsyncIterator[bytes]:
         prefix = b"data: " + _json(self._head())[:-1]
-        usage = b',"usage":null' if self._request.include_usage else b""
-        end = b"}]" + usage + b"}\n\n"
         opened = [False] * len(self._choices)
         batch = b""
         async for index, piece in read_pieces(self._choices, self._feed):
+            end = b"}]" + usage_so_far(self._request, self._prompt_tokens, self._choices[index]) + b"}\n\n"
             first, opened[index] = not opened[index], True
             text = self._echo_text(index) + piece.text if first else piece.text
             logprobs = b"null"

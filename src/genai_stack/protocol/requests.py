@@ -42,9 +42,12 @@ TextOrTokens = (
 
 
 class StreamOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """`include_usage` asks for a last chunk with `choices: []` and the usage of the whole answer."""
+    """`include_usage` asks for a last chunk with `choices: []` and the usage of the whole answer. With it,
+    `continuous_usage_stats` (vLLM's) asks for the usage so far in every chunk: the prompt's, and of the chunk's own
+    choice."""
 
     include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
     include_obfuscation: bool | None = None
 
 
@@ -109,6 +112,11 @@ class ChatRequest(Struct, frozen=True, forbid_unknown_fields=True):
     def include_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.include_usage)
 
+    @property
+    def counts_on(self) -> bool:
+        """Whether each chunk says the usage so far."""
+        return self.include_usage and bool(self.stream_options and self.stream_options.continuous_usage_stats)
+
 
 class CompletionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """POST /v1/completions. Up to 16 stop texts, since evaluation harnesses send more than OpenAI's four."""
@@ -153,6 +161,11 @@ class CompletionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def include_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def counts_on(self) -> bool:
+        """Whether each chunk says the usage so far."""
+        return self.include_usage and bool(self.stream_options and self.stream_options.continuous_usage_stats)
 
 
 class EmbeddingRequest(Struct, frozen=True, forbid_unknown_fields=True):

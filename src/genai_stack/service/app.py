@@ -1,6 +1,6 @@
 """The ASGI application: which route is answered by what, and what happens around every request.
 
-    request id → route → key → body, within the limit → validation → model → the model's host → log and metrics
+    request id → route → key → body, within the limit → validation → model → the model's host → log, metrics and ledger
 
 Plain ASGI all the way: no middleware stack, no request or response objects, one task per inference request.
 """
@@ -19,12 +19,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..config import StackConfig
 from ..errors import GenAIStackError, MethodNotAllowed, NotFound
 from ..ports import Services
-from . import health, intake, log, models, openapi
+from . import health, intake, log, models, openapi, usage_routes
 from .catalogue import Catalogue
+from .charging import Charges
 from .exchange import CLIENT_GONE, ClientGone, Exchange, Handler, stopping
 from .inference import ROUTES, forward
 from .keys import ApiKeys
+from .ledger import Ledger
+from .limits import Limiter
 from .metrics import CONTENT_TYPE, Metrics
+from .prices import Prices
+from .principal import KeyScope
 from .resources.table import resources
 
 KEEP_ALIVE_SECONDS = 10.0
@@ -40,14 +45,20 @@ def build_app(
 ) -> ASGIApp:
     """The API over `services`. `keep_alive` is the silence, in seconds, after which a stream gets a comment.
 
-    When the server stops it closes `services.models`, in the event loop that used it.
+    When the server stops it closes `services.models`, in the event loop that used it, gives back what it holds of keys'
+    limits and writes what the ledger holds.
     """
     catalogue = Catalogue(services.registry)
+    ledger = Ledger(services.records)
+    prices, limiter = Prices(config.prices), Limiter(services.records)
+    charges = Charges(ledger, prices, limiter)
     metrics = Metrics()
 
-    def guarded(handler: Handler) -> Handler:
+    def guarded(handler: Handler, scope: KeyScope | None) -> Handler:
         async def handle(exchange: Exchange) -> None:
-            exchange.principal = (await keys.verify(intake.bearer(exchange))).id
+            exchange.principal = await keys.verify(intake.bearer(exchange))
+            if scope is not None:
+                exchange.principal.check_scope(scope)
             await handler(exchange)
 
         return handle
@@ -57,17 +68,26 @@ def build_app(
 
     def posted(route: str) -> Handler:
         limit = config.service.max_body_bytes
-        return guarded(forward(route, services.models, catalogue, max_body_bytes=limit, keep_alive=keep_alive))
+        handler = forward(
+            route, services.models, catalogue, limiter, prices, max_body_bytes=limit, keep_alive=keep_alive
+        )
+
+        async def counted(exchange: Exchange) -> None:
+            ledger.check()
+            await handler(exchange)
+
+        return guarded(counted, "inference")
 
     table: dict[str, dict[str, Handler]] = {route: {"POST": posted(route)} for route in ROUTES}
-    table["/v1/models"] = {"GET": guarded(models.listed(catalogue))}
+    table["/v1/models"] = {"GET": guarded(models.listed(catalogue), None)}
     table["/v1/models/{model:path}"] = {
-        "GET": guarded(models.shown(catalogue)),
-        "DELETE": guarded(models.deleted(catalogue, services.models)),
+        "GET": guarded(models.shown(catalogue), None),
+        "DELETE": guarded(models.deleted(catalogue, services.models), "files"),
     }
-    kept = resources(services, config)
+    table["/v1/usage"] = {"GET": guarded(usage_routes.shown(services.records), None)}
+    kept = resources(services, config, charges, limiter)
     for path, methods in kept.routes.items():
-        table[path] = {method: guarded(handler) for method, handler in methods.items()}
+        table[path] = {method: guarded(handler, "files") for method, handler in methods.items()}
     table["/health"] = {"GET": health.health}
     table["/ready"] = {"GET": health.ready(services.models, config)}
     table["/metrics"] = {"GET": exposition}
@@ -78,10 +98,12 @@ def build_app(
         yield
         await kept.close()
         await services.models.close()
+        await limiter.close()
+        await ledger.close()
 
     routes = [Route(template, _Endpoint(template, methods)) for template, methods in table.items()]
     router = Router(routes, redirect_slashes=False, default=_unknown, lifespan=lifespan)
-    return _around(router, metrics)
+    return _around(router, metrics, charges)
 
 
 class _Endpoint:
@@ -114,8 +136,8 @@ async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
     )
 
 
-def _around(router: Router, metrics: Metrics) -> ASGIApp:
-    """Errors become answers; every request is counted and logged once, whatever became of it."""
+def _around(router: Router, metrics: Metrics, charges: Charges) -> ASGIApp:
+    """Errors become answers; every request is counted, charged and logged once, whatever became of it."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -147,9 +169,11 @@ def _around(router: Router, metrics: Metrics) -> ASGIApp:
                 exchange.status,
                 seconds,
                 exchange.first_byte,
-                exchange.prompt_tokens,
-                exchange.completion_tokens,
+                exchange.used.prompt,
+                exchange.used.completion,
             )
+            if exchange.principal is not None and exchange.route in ROUTES:
+                charges.request(exchange, seconds)
             log.access(exchange, seconds)
 
     return app

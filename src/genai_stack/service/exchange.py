@@ -11,12 +11,17 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message, Receive, Scope, Send
 
 from ..errors import GenAIStackError, NotDeployedError, TooLarge
 from ..protocol import problems
+from .usage import NOTHING
+
+if TYPE_CHECKING:
+    from .limits import Admission
+    from .principal import Principal
 
 Handler = Callable[["Exchange"], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
@@ -33,12 +38,15 @@ class ClientGone(Exception):
 
 class Exchange:
     """`route` is the matched template, never the raw path. `model` is a name the registry knows, so that both are
-    safe to log. `prompt_tokens` and `completion_tokens` are what the answer reported. `gone`: the client has left;
-    `uploading`: its body is still coming."""
+    safe to log. `base` is what that model was tuned from. `used` is what the answer reported. `gone`: the client has
+    left; `uploading`: its body is still coming; `broken`: the answer began and ended in an error. `told` are
+    headers of any answer, `admission` is what was set aside of the key's limits."""
 
     __slots__ = (
         "_send",
-        "completion_tokens",
+        "admission",
+        "base",
+        "broken",
         "first_byte",
         "gone",
         "headers",
@@ -46,14 +54,15 @@ class Exchange:
         "model",
         "path_params",
         "principal",
-        "prompt_tokens",
         "query",
         "receive",
         "request_id",
         "route",
         "started",
         "status",
+        "told",
         "uploading",
+        "used",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,10 +79,13 @@ class Exchange:
         self.first_byte: float | None = None
         self.gone = False
         self.uploading = False
+        self.broken = False
+        self.admission: Admission | None = None
+        self.told: list[tuple[bytes, bytes]] = []
+        self.base: str | None = None
         self.model: str | None = None
-        self.principal: str | None = None
-        self.prompt_tokens = 0
-        self.completion_tokens = 0
+        self.principal: Principal | None = None
+        self.used = NOTHING
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, by its lower-case name."""
@@ -132,6 +144,7 @@ class Exchange:
             (b"content-type", kind),
             (b"x-request-id", self.request_id),
             (b"openai-processing-ms", b"%d" % (self.first_byte * 1000)),
+            *self.told,
             *extra,
         ]
         message: Message = {"type": "http.response.start", "status": status, "headers": headers}

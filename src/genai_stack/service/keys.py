@@ -12,11 +12,13 @@ import hmac
 import re
 import secrets
 import time
+from collections.abc import Sequence
 
 import msgspec
 
-from ..errors import NotFound, Unauthorized
+from ..errors import ConditionFailed, NotFound, RequestError, Unauthorized
 from ..ports import Record, RecordStore
+from .principal import MASTER, UNLIMITED, USUAL, KeyScope, Limits, Principal, checked_models, checked_tenant
 
 COLLECTION = "keys"
 CACHE_SECONDS = 5.0
@@ -26,22 +28,40 @@ _KEY = re.compile(rb"sk-gs-([0-9a-f]{16})-[A-Za-z0-9_-]{43}")
 _PAGE = 100
 
 
-class Principal(msgspec.Struct, frozen=True):
-    """Who a request comes from. `id` is safe to log."""
+class Former(msgspec.Struct, frozen=True):
+    """The hash of the key before the last rotation, and until when (Unix seconds) it still counts."""
 
-    id: str
+    sha256: str
+    until: float
+
+
+class StoredKey(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A key's record. Times are Unix seconds. A key without a tenant is its own."""
+
     name: str
+    created: float
+    sha256: str
+    tenant: str | None = None
+    scopes: tuple[KeyScope, ...] = USUAL
+    models: tuple[str, ...] | None = None
+    expires: float | None = None
+    limits: Limits = UNLIMITED
+    rotated: float | None = None
+    former: Former | None = None
 
 
 class KeyInfo(msgspec.Struct, frozen=True):
-    """`created` is Unix seconds."""
+    """All that may be shown of a key. Times are Unix seconds."""
 
     id: str
     name: str
     created: float
-
-
-MASTER = Principal("master", "master")
+    tenant: str
+    scopes: tuple[KeyScope, ...]
+    models: tuple[str, ...] | None
+    expires: float | None
+    rotated: float | None
+    limits: Limits
 
 
 class ApiKeys:
@@ -61,47 +81,128 @@ class ApiKeys:
         if (cached := self._cache.get(digest)) and cached[0] > now:
             return cached[1]
         found = _KEY.fullmatch(presented)
-        principal = await asyncio.to_thread(self._look_up, found[1].decode(), digest) if found else None
-        if principal is None:
+        known = await asyncio.to_thread(self._look_up, found[1].decode(), digest) if found else None
+        if known is None:
             raise Unauthorized("The key isn't valid here; check it, or make one with: genai-stack keys create")
+        principal, left = known
+        if left <= 0:
+            raise Unauthorized(
+                "The key has expired; make another with: genai-stack keys create", code="expired_api_key"
+            )
         if len(self._cache) >= _CACHED_MOST:
             self._cache.clear()
-        self._cache[digest] = (now + CACHE_SECONDS, principal)
+        self._cache[digest] = (now + min(left, CACHE_SECONDS), principal)
         return principal
 
-    def create(self, name: str) -> tuple[str, str]:
-        """The new key's id, and the key itself, which nothing can show again."""
+    def create(
+        self,
+        name: str,
+        *,
+        tenant: str | None = None,
+        scopes: Sequence[KeyScope] = USUAL,
+        models: Sequence[str] = (),
+        lasts: float | None = None,
+        limits: Limits = UNLIMITED,
+    ) -> tuple[str, str]:
+        """The new key's id, and the key itself, which nothing can show again. It expires in `lasts` seconds. Without
+        `models` it is for every one. Raises RequestError."""
+        if not scopes:
+            raise RequestError("a key has a scope at least; give one of them", param="scopes")
         id, key = mint()
-        item = {"name": name, "created": time.time(), "sha256": _hash(key.encode()).hex()}
-        self._records.put(COLLECTION, id, item, if_version=0)
+        now = time.time()
+        stored = StoredKey(
+            name=name,
+            created=now,
+            sha256=_hash(key.encode()).hex(),
+            tenant=None if tenant is None else checked_tenant(tenant),
+            scopes=tuple(dict.fromkeys(scopes)),
+            models=checked_models(tuple(models)),
+            expires=None if lasts is None else now + lasts,
+            limits=limits,
+        )
+        self._records.put(COLLECTION, id, msgspec.to_builtins(stored), if_version=0)
         return id, key
 
     def list(self) -> list[KeyInfo]:
         found: list[KeyInfo] = []
         after: str | None = None
         while page := self._records.query(COLLECTION, after=after, limit=_PAGE):
-            found += [KeyInfo(r.id, r.item["name"], r.item["created"]) for r in page]
+            found += [_info(record) for record in page]
             after = page[-1].id
         return sorted(found, key=lambda key: (key.created, key.id))
 
+    def rotate(self, id: str, *, overlap: float = 0.0) -> str:
+        """Another secret for the same id, shown this once; who owns what stays as it is. The one before counts for
+        `overlap` seconds more. Raises NotFound."""
+        while True:
+            record = self._found(id)
+            now = time.time()
+            key = f"sk-gs-{id}-{secrets.token_urlsafe(32)}"
+            stored = msgspec.convert(record.item, StoredKey)
+            former = Former(stored.sha256, now + overlap) if overlap > 0 else None
+            after = msgspec.structs.replace(
+                stored, sha256=_hash(key.encode()).hex(), rotated=now, former=former
+            )
+            try:
+                self._records.put(COLLECTION, id, msgspec.to_builtins(after), if_version=record.version)
+            except ConditionFailed:
+                continue
+            self._forget(id)
+            return key
+
     def revoke(self, id: str) -> None:
         """Raises NotFound."""
-        if self._records.get(COLLECTION, id) is None:
-            raise NotFound(f"There is no key {id!r}; see: genai-stack keys list")
+        self._found(id)
         self._records.delete(COLLECTION, id)
+        self._forget(id)
+
+    def _found(self, id: str) -> Record:
+        record = self._records.get(COLLECTION, id)
+        if record is None:
+            raise NotFound(f"There is no key {id!r}; see: genai-stack keys list")
+        return record
+
+    def _forget(self, id: str) -> None:
         self._cache = {digest: kept for digest, kept in self._cache.items() if kept[1].id != id}
 
-    def _look_up(self, id: str, digest: bytes) -> Principal | None:
-        record: Record | None = self._records.get(COLLECTION, id)
-        if record is None or not hmac.compare_digest(record.item["sha256"], digest.hex()):
+    def _look_up(self, id: str, digest: bytes) -> tuple[Principal, float] | None:
+        """Whose key it is and for how many seconds more; None when it isn't one."""
+        record = self._records.get(COLLECTION, id)
+        if record is None:
             return None
-        return Principal(record.id, record.item["name"])
+        stored = msgspec.convert(record.item, StoredKey)
+        until = stored.expires if stored.expires is not None else float("inf")
+        if not hmac.compare_digest(stored.sha256, digest.hex()):
+            former = stored.former
+            if former is None or not hmac.compare_digest(former.sha256, digest.hex()):
+                return None
+            until = min(until, former.until)
+        return _principal(id, stored), until - time.time()
 
 
 def mint() -> tuple[str, str]:
     """A new key's id and the key: 64 bits to find it by, 256 bits to trust it by."""
     id = secrets.token_hex(8)
     return id, f"sk-gs-{id}-{secrets.token_urlsafe(32)}"
+
+
+def _principal(id: str, key: StoredKey) -> Principal:
+    return Principal(id, key.name, key.tenant or id, key.scopes, key.models, key.limits)
+
+
+def _info(record: Record) -> KeyInfo:
+    key = msgspec.convert(record.item, StoredKey)
+    return KeyInfo(
+        record.id,
+        key.name,
+        key.created,
+        key.tenant or record.id,
+        key.scopes,
+        key.models,
+        key.expires,
+        key.rotated,
+        key.limits,
+    )
 
 
 def _hash(key: bytes) -> bytes:

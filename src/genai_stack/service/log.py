@@ -30,10 +30,10 @@ def access(exchange: Exchange, seconds: float) -> None:
                 "route": exchange.route,
                 "status": exchange.status,
                 "ms": round(seconds * 1000, 2),
-                "key": exchange.principal,
+                "key": exchange.principal.id if exchange.principal else None,
                 "model": exchange.model,
-                "prompt_tokens": exchange.prompt_tokens,
-                "completion_tokens": exchange.completion_tokens,
+                "prompt_tokens": exchange.used.prompt,
+                "completion_tokens": exchange.used.completion,
             },
         )
 

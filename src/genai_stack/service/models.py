@@ -16,7 +16,7 @@ from .exchange import Exchange, Handler
 
 def listed(catalogue: Catalogue) -> Handler:
     async def handle(exchange: Exchange) -> None:
-        found = ModelList([_card(version) for version in await catalogue.all()])
+        found = ModelList([_card(version) for version in await catalogue.all() if _usable(exchange, version)])
         await exchange.answer(200, msgspec.json.encode(found))
 
     return handle
@@ -24,8 +24,10 @@ def listed(catalogue: Catalogue) -> Handler:
 
 def shown(catalogue: Catalogue) -> Handler:
     async def handle(exchange: Exchange) -> None:
-        version = await catalogue.find(exchange.path_params["model"])
-        await exchange.answer(200, msgspec.json.encode(_card(version)))
+        name = exchange.path_params["model"]
+        if exchange.principal is not None:
+            exchange.principal.check_model(name)
+        await exchange.answer(200, msgspec.json.encode(_card(await catalogue.find(name))))
 
     return handle
 
@@ -34,6 +36,8 @@ def deleted(catalogue: Catalogue, models: ModelHost) -> Handler:
     """Forgets the name first, so that no new request can bring the model up again, then frees what it held."""
 
     async def handle(exchange: Exchange) -> None:
+        if exchange.principal is not None:
+            exchange.principal.check_model(exchange.path_params["model"])
         version = await catalogue.find(exchange.path_params["model"])
         if not _is_fine_tune(version):
             raise Conflict(
@@ -53,6 +57,10 @@ def _is_fine_tune(version: ModelVersion) -> bool:
     if version.base is not None:
         return True
     return version.job is not None and (version.parent is None or split(version.parent)[0] != version.name)
+
+
+def _usable(exchange: Exchange, version: ModelVersion) -> bool:
+    return exchange.principal is None or exchange.principal.may_use(version.name)
 
 
 def _card(version: ModelVersion) -> ModelCard:

@@ -12,6 +12,7 @@ from ..protocol import anatomy, replies, requests
 from .exchange import Exchange
 from .intake import WAIT_MOST_SECONDS
 from .resources.operations import OPERATIONS, Operation
+from .usage_routes import UsageReport
 
 _POSTS: dict[str, tuple[str, type[Any], type[Any], type[Any] | None]] = {
     "/v1/chat/completions": (
@@ -44,6 +45,15 @@ _MODEL = {
     "schema": {"type": "string"},
     "description": "Its id",
 }
+_SPAN = [
+    {"name": name, "in": "query", "description": what, "schema": {"type": "string"}}
+    for name, what in (
+        ("from", "First day, UTC; the first of this month unless told"),
+        ("to", "Last day, included; today unless told"),
+        ("by", "What a row is for: some of day, tenant, key, model, with commas"),
+        ("tenant", "This tenant's only; another than the key's own takes the scope admin"),
+    )
+]
 _REF = "#/components/schemas/{name}"
 
 
@@ -55,7 +65,14 @@ async def described(exchange: Exchange) -> None:
 def document() -> bytes:
     """The encoded document; the same bytes every time."""
     kinds = {kind for _, *kinds in _POSTS.values() for kind in kinds if kind is not None}
-    kinds |= {replies.ModelList, replies.ModelCard, replies.ModelDeleted, replies.Health, replies.ProblemBody}
+    kinds |= {
+        replies.ModelList,
+        replies.ModelCard,
+        replies.ModelDeleted,
+        replies.Health,
+        replies.ProblemBody,
+        UsageReport,
+    }
     kinds |= {kind for op in OPERATIONS for kind in (op.request, op.reply) if kind is not None}
     ordered = sorted(kinds, key=lambda kind: kind.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=_REF)
@@ -64,6 +81,9 @@ def document() -> bytes:
     paths["/v1/models/{model}"] = {
         "get": _get("showModel", "Show a model", replies.ModelCard) | {"parameters": [_MODEL]},
         "delete": _get("deleteModel", "Delete a fine-tune", replies.ModelDeleted) | {"parameters": [_MODEL]},
+    }
+    paths["/v1/usage"] = {
+        "get": _get("showUsage", "What was used, and what it cost", UsageReport) | {"parameters": _SPAN}
     }
     for op in OPERATIONS:
         paths.setdefault(op.path, {})[op.method] = _operation(op)

@@ -1,9 +1,9 @@
 """A model's stream of events, passed on as bytes.
 
-Nothing is parsed on the way and no task is made per chunk; only where a chunk ends inside an event, that part waits
-for its rest, so that whatever is written stands between whole events. What this adds: a comment every few seconds
-while the model is silent, an error event when the stream breaks, and certainty that `[DONE]` reaches the client only
-when the model said it and its stream ended well (vLLM says it after an error, too).
+Nothing but the usage is read on the way and no task is made per chunk; only where a chunk ends inside an event, that
+part waits for its rest, so that whatever is written stands between whole events. What this adds: a comment every few
+seconds while the model is silent, an error event when the stream breaks, and certainty that `[DONE]` reaches the client
+only when the model said it and its stream ended well (vLLM says it after an error, too).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..protocol import problems
 from . import log
 from .exchange import ClientGone, Exchange, UntilGone
 from .upstream import refusal
-from .usage import counts
+from .usage import StreamedUsage
 
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -67,12 +67,16 @@ class Pulse:
 
 
 async def relay(
-    exchange: Exchange, upstream: AbstractAsyncContextManager[ReplyStream], *, keep_alive: float
+    exchange: Exchange,
+    upstream: AbstractAsyncContextManager[ReplyStream],
+    usage: StreamedUsage,
+    *,
+    keep_alive: float,
 ) -> None:
     """Answers `exchange` with the events of `upstream`, which is left as soon as the client is gone.
 
     Raises the model's error while nothing has been sent; once something has, even a keep-alive, the error is the
-    stream's last event.
+    stream's last event. However it ends, the exchange knows what the model had used when it did.
     """
     pulse = Pulse(exchange, keep_alive)
     problem: GenAIStackError | None = None
@@ -82,9 +86,8 @@ async def relay(
             async with upstream as stream:
                 if stream.status != 200:
                     raise refusal(stream.status, await _whole(stream))
-                tail = await _pass_on(exchange, stream, pulse)
+                await _pass_on(exchange, stream, pulse, usage)
                 complete = True
-                exchange.prompt_tokens, exchange.completion_tokens = counts(tail)
     except ClientGone:
         raise
     except Exception as error:
@@ -95,16 +98,18 @@ async def relay(
             log.unexpected(exchange, error)
         if not complete:
             problem = error if isinstance(error, GenAIStackError) else _broken_off()
+            exchange.broken = True
     finally:
         pulse.stop()
+        exchange.used = usage.used()
     await pulse.settle()
     if problem is not None:
         await exchange.write(problems.event(problem))
     await exchange.finish()
 
 
-async def _pass_on(exchange: Exchange, stream: ReplyStream, pulse: Pulse) -> bytes:
-    """The end of what was sent. Raises EngineFailed when the stream ends without having said how it ended."""
+async def _pass_on(exchange: Exchange, stream: ReplyStream, pulse: Pulse, usage: StreamedUsage) -> None:
+    """Raises EngineFailed when the stream ends without having said how it ended."""
     time = asyncio.get_running_loop().time
     write = exchange.write
     tail = held = b""
@@ -120,14 +125,15 @@ async def _pass_on(exchange: Exchange, stream: ReplyStream, pulse: Pulse) -> byt
         if not exchange.status:
             await exchange.open_stream(stream.content_type.encode("latin-1", "replace") or EVENT_STREAM)
         tail = chunk if len(chunk) > _SMALL else (tail + chunk)[-_TAIL:]
-        await write(chunk)
+        if chunk := usage.passed(chunk):
+            await write(chunk)
         pulse.silent_since = time()
     if b'data: {"error"' in tail:
-        return tail
+        exchange.broken = True
+        return
     if held.rstrip() != _DONE or not tail:
         raise _broken_off()
     await write(held if held.endswith(_ENDS) else problems.DONE)
-    return tail
 
 
 def _whole_events(chunk: bytes) -> int:

@@ -256,3 +256,40 @@ def test_a_batch_expires(stack: Stack, client: openai.OpenAI, monkeypatch: pytes
     expired = client.batches.retrieve(batch.id)
     assert (expired.status, expired.expired_at is not None) == ("expired", True)
     assert stack.jobs.jobs[job_of(batch)].state == "cancelled"
+
+
+def test_a_batch_is_charged_when_it_ends(stack: Stack) -> None:
+    _, key = stack.api.keys.create("batches")
+    with stack.client(key) as client:
+        batch = begun(client)
+        job = job_of(batch)
+        stack.jobs.told[job][1].append({"completed": 2, "prompt_tokens": 30, "completion_tokens": 40})
+        stack.jobs.left[job] = {"output.jsonl": entry(1) + b"\n", "errors.jsonl": b""}
+        stack.jobs.move(job, "succeeded")
+        for _ in range(2):
+            assert client.batches.retrieve(batch.id).status == "completed"
+        other = begun(client)
+        stack.jobs.told[job_of(other)][1].append({"prompt_tokens": 5, "completion_tokens": 0})
+        stack.jobs.move(job_of(other), "failed")
+        assert client.batches.retrieve(other.id).status == "failed"
+    total = stack.api.get("/v1/usage", key=key).json()["total"]
+    assert (total["requests"], total["prompt_tokens"], total["completion_tokens"]) == (2, 35, 40)
+
+
+def test_a_key_for_some_models_runs_no_batch_of_others(stack: Stack) -> None:
+    _, key = stack.api.keys.create("embeds", models=("embed-1",))
+    with stack.client(key) as client:
+        batch = begun(client)
+        assert batch.status == "failed"
+        assert batch.errors is not None
+        assert [e.code for e in batch.errors.data] == ["model_not_allowed"]
+        assert job_of(batch) not in stack.jobs.jobs
+
+
+def test_keys_of_one_tenant_share_what_they_keep(stack: Stack) -> None:
+    keys = [stack.api.keys.create(name, tenant="shared")[1] for name in "ab"]
+    with stack.client(keys[0]) as one, stack.client(keys[1]) as two:
+        batch = begun(one)
+        assert two.batches.retrieve(batch.id).id == batch.id
+    with stack.client(stack.other) as other, pytest.raises(openai.NotFoundError):
+        other.batches.retrieve(batch.id)

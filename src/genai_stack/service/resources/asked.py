@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from ...errors import RequestError
 from ..exchange import Exchange
+from ..principal import Principal
 from .shelf import Page
 
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
@@ -15,7 +16,12 @@ _LONGEST = 4096
 
 
 def tenant(exchange: Exchange) -> str:
-    """Whose things these are: the key's own. Two keys share nothing."""
+    """Whose things these are: the tenant's of the key, and the key's own where it has none. Two tenants share
+    nothing."""
+    return principal(exchange).tenant
+
+
+def principal(exchange: Exchange) -> Principal:
     assert exchange.principal is not None, "a guarded route"
     return exchange.principal
 

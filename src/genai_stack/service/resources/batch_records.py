@@ -21,6 +21,7 @@ from ...protocol.batches import (
     BatchUsage,
 )
 from ...protocol.files import ExpiresAfter
+from ..principal import Principal
 
 WINDOW_SECONDS = 86_400
 ENDED: frozenset[BatchStatus] = frozenset(("completed", "failed", "cancelled", "expired"))
@@ -29,7 +30,8 @@ Ending = Literal["completed", "cancelled", "expired"]
 
 class StoredBatch(msgspec.Struct, frozen=True):
     """`model` is what the job is told of it. `ending` is how it ends once its outputs are kept, under the ids of
-    `made` (output, errors) that were chosen before. `at` holds when a status was reached."""
+    `made` (output, errors) that were chosen before. `at` holds when a status was reached. `key` is the
+    id of the API key it was asked for with, `models` are those that key may use."""
 
     id: str
     created_at: int
@@ -47,11 +49,18 @@ class StoredBatch(msgspec.Struct, frozen=True):
     made: tuple[str, str] | None = None
     output_file_id: str | None = None
     error_file_id: str | None = None
+    key: str | None = None
+    models: tuple[str, ...] | None = None
 
     @property
     def job(self) -> str:
         """The id of its job in the queue."""
         return f"batchjob-{self.id.rpartition('_')[2]}"
+
+    @property
+    def by(self) -> Principal:
+        """Who asked for it, as far as its models go."""
+        return Principal(self.key or "", "", "", (), self.models)
 
     @property
     def expires_at(self) -> int:
@@ -82,7 +91,7 @@ class StoredBatch(msgspec.Struct, frozen=True):
         )
 
 
-def begun(id: str, request: BatchRequest) -> StoredBatch:
+def begun(id: str, request: BatchRequest, by: Principal | None = None) -> StoredBatch:
     return StoredBatch(
         id,
         int(time.time()),
@@ -90,6 +99,8 @@ def begun(id: str, request: BatchRequest) -> StoredBatch:
         request.endpoint,
         request.metadata,
         request.output_expires_after,
+        key=by.id if by else None,
+        models=by.models if by else None,
     )
 
 

@@ -10,16 +10,18 @@ from ...protocol.batches import BatchList, BatchRequest
 from ...protocol.decoding import decode
 from .. import intake
 from ..exchange import Exchange, Handler
-from .asked import idempotency_key, page, path_id, query, tenant
+from ..limits import Limiter
+from .asked import idempotency_key, page, path_id, principal, query, tenant
 from .batch_records import StoredBatch
 from .batches import Batches
 
 
-def routes(batches: Batches, max_body_bytes: int) -> dict[str, dict[str, Handler]]:
+def routes(batches: Batches, limiter: Limiter, max_body_bytes: int) -> dict[str, dict[str, Handler]]:
     async def create(exchange: Exchange) -> None:
         request = decode(BatchRequest, await intake.body(exchange, max_body_bytes))
-        key = idempotency_key(exchange)
-        await _show(exchange, await asyncio.to_thread(batches.create, tenant(exchange), request, key))
+        key, by = idempotency_key(exchange), principal(exchange)
+        await limiter.check(by)
+        await _show(exchange, await asyncio.to_thread(batches.create, by.tenant, request, key, by))
 
     async def list_(exchange: Exchange) -> None:
         asked = page(query(exchange, "after", "limit"), default=20, most=100)

@@ -14,10 +14,13 @@ from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
 from ...errors import Conflict, GenAIStackError, NotFound, ObjectNotFound, RequestError
-from ...ports import JobQueue, JobRequest, ModelRegistry, RecordStore
+from ...ports import Job, JobQueue, JobRequest, ModelRegistry, RecordStore
 from ...protocol.batch_lines import Inspection, examine
 from ...protocol.batches import BatchCounts, BatchError, BatchRequest
 from ...registry import base_of
+from ..charging import Charges
+from ..principal import Principal
+from ..usage import NOTHING, Used
 from . import batch_records as records_of
 from .batch_outputs import ERRORS, OUTPUT, partial, whole
 from .batch_records import StoredBatch
@@ -30,15 +33,24 @@ class Batches:
     """All of it waits on stores: call it in a thread."""
 
     def __init__(
-        self, files: Files, records: RecordStore, jobs: JobQueue, registry: ModelRegistry, once: Once
+        self,
+        files: Files,
+        records: RecordStore,
+        jobs: JobQueue,
+        registry: ModelRegistry,
+        once: Once,
+        charges: Charges | None = None,
     ) -> None:
+        self._charges = charges
         self._files, self._jobs, self._registry, self._once = files, jobs, registry, once
         self._shelf = Shelf(records, StoredBatch, "batches", "batch_", "batch")
         files.busy["batch_"] = self.busy
 
-    def create(self, tenant: str, request: BatchRequest, key: bytes | None) -> StoredBatch:
-        """The batch, looked over whole: where a line is at fault it has failed, and says which. Raises NotFound for the
-        file, RequestError, Conflict."""
+    def create(
+        self, tenant: str, request: BatchRequest, key: bytes | None, by: Principal | None = None
+    ) -> StoredBatch:
+        """The batch, asked for by `by` and looked over whole: where a line is at fault it has failed, and says which.
+        Raises NotFound for the file, RequestError, Conflict."""
         claim = self._once.claim(tenant, key, f"batches {request}", self._shelf.new_id())
         if self._shelf.find(tenant, claim.id) is None:
             file = self._files.find(tenant, request.input_file_id)
@@ -53,7 +65,7 @@ class Batches:
                     param="input_file_id",
                     code="invalid_purpose",
                 )
-            self._shelf.add(tenant, records_of.begun(claim.id, request))
+            self._shelf.add(tenant, records_of.begun(claim.id, request, by))
         self._once.made(tenant, key, claim)
         return self.get(tenant, claim.id)
 
@@ -99,7 +111,7 @@ class Batches:
             if found.faulty:
                 errors = [BatchError(f.code, f.message, f.line, f.param) for f in found.faults]
                 return self._shelf.change(tenant, batch.id, lambda now: _refused(now, *errors))
-            model = self._model(found.model or "", batch.endpoint)
+            model = self._model(found.model or "", batch)
         except RequestError as error:
             fault = BatchError(error.code or "invalid_request", error.message, None, error.param)
         if fault is not None:
@@ -122,12 +134,13 @@ class Batches:
         with content:
             return examine(cast(BinaryIO, content), file.bytes, endpoint=batch.endpoint)
 
-    def _model(self, name: str, endpoint: str) -> dict[str, str]:
+    def _model(self, name: str, batch: StoredBatch) -> dict[str, str]:
         """What the job is told of the model. Raises RequestError."""
+        batch.by.check_model(name, param="body.model")
         version = self._registry.get(name)
-        if (version.task == "embedding") != (endpoint == "/v1/embeddings"):
+        if (version.task == "embedding") != (batch.endpoint == "/v1/embeddings"):
             raise RequestError(
-                f"'{name}' is for {version.task}, so it doesn't answer {endpoint}; name another model.",
+                f"'{name}' is for {version.task}, so it doesn't answer {batch.endpoint}; name another model.",
                 param="body.model",
                 code="model_task_mismatch",
             )
@@ -173,6 +186,8 @@ class Batches:
                 return records_of.ending(now, "cancelled", made)
             return records_of.ending(now, "expired", made) if time.time() >= batch.expires_at else now
 
+        if job.state == "failed":
+            self._charged(tenant, seen(batch), job)
         return self._shelf.change(tenant, batch.id, seen)
 
     def _finished(self, tenant: str, batch: StoredBatch) -> StoredBatch:
@@ -184,12 +199,34 @@ class Batches:
             batch = self._shelf.change(
                 tenant, batch.id, lambda now: records_of.counted(now, told[0]) if told else now
             )
+        self._charged(tenant, batch, self._jobs.get(batch.job))
         read = whole if batch.ending == "completed" else partial
         kept = [
             self._kept(tenant, batch, id, name, read(self._jobs, batch.job, name))
             for id, name in zip(batch.made or (), (OUTPUT, ERRORS), strict=True)
         ]
         return self._shelf.change(tenant, batch.id, lambda now: records_of.ended(now, kept[0], kept[1]))
+
+    def _charged(self, tenant: str, batch: StoredBatch, job: Job) -> None:
+        """What it used goes to the ledger before its end is noted: whoever looks again, it counts once."""
+        used = Used(batch.usage.input_tokens, batch.usage.output_tokens)
+        if self._charges is None or used == NOTHING or batch.model is None:
+            return
+        name = batch.model["name"]
+        try:
+            base = self._registry.get(name).base
+        except NotFound:  # deleted meanwhile
+            base = None
+        self._charges.batch(
+            id=batch.id,
+            tenant=tenant,
+            key=batch.key or tenant,
+            model=name,
+            base=base,
+            used=used,
+            ended=job.finished or time.time(),
+            began=batch.created_at,
+        )
 
     def _kept(
         self, tenant: str, batch: StoredBatch, id: str, name: str, content: Iterator[bytes]

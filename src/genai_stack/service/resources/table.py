@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from ...config import StackConfig
 from ...ports import Services
+from ..charging import Charges
 from ..exchange import Handler
+from ..limits import Limiter
 from . import batch_routes, file_routes, store_routes, tuning_routes, upload_routes
 from .batches import Batches
 from .embedder import Embedder
@@ -29,20 +31,20 @@ class Resources(NamedTuple):
     close: Callable[[], Awaitable[None]]
 
 
-def resources(services: Services, config: StackConfig) -> Resources:
+def resources(services: Services, config: StackConfig, charges: Charges, limiter: Limiter) -> Resources:
     once = Once(services.records)
     files = Files(services.objects, services.records, once)
     uploads = Uploads(files, services.records, once, config.service.max_file_bytes)
-    batches = Batches(files, services.records, services.jobs, services.registry, once)
-    tuning = Tuning(files, services.records, services.jobs, services.registry, once)
+    batches = Batches(files, services.records, services.jobs, services.registry, once, charges)
+    tuning = Tuning(files, services.records, services.jobs, services.registry, once, charges)
     most = config.service.max_body_bytes
     stored, close = _stores(services, files, once, most)
     return Resources(
         {
             **file_routes.routes(files, config.service.max_file_bytes),
             **upload_routes.routes(uploads, files, most),
-            **batch_routes.routes(batches, most),
-            **tuning_routes.routes(tuning, most),
+            **batch_routes.routes(batches, limiter, most),
+            **tuning_routes.routes(tuning, limiter, most),
             **stored,
         },
         close,

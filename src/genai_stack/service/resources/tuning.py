@@ -17,6 +17,7 @@ import msgspec
 from ...errors import Conflict, GenAIStackError, NotFound, RequestError
 from ...ports import JobQueue, JobRequest, ModelRegistry, ModelVersion, RecordStore
 from ...protocol.tuning import TuningCheckpoint, TuningError, TuningEvent, TuningRequest
+from ..charging import Charges
 from . import tuning_events, tuning_records
 from .files import Files
 from .once import Once
@@ -28,15 +29,24 @@ class Tuning:
     """All of it waits on stores: call it in a thread."""
 
     def __init__(
-        self, files: Files, records: RecordStore, jobs: JobQueue, registry: ModelRegistry, once: Once
+        self,
+        files: Files,
+        records: RecordStore,
+        jobs: JobQueue,
+        registry: ModelRegistry,
+        once: Once,
+        charges: Charges | None = None,
     ) -> None:
+        self._charges = charges
         self._files, self._jobs, self._registry, self._once = files, jobs, registry, once
         self._shelf = Shelf(records, StoredTuning, "tuning", "ftjob-", "fine-tuning job")
         files.busy["ftjob-"] = self.busy
 
-    def create(self, tenant: str, request: TuningRequest, key: bytes | None) -> StoredTuning:
-        """The job. What its data holds is looked at when it runs. Raises NotFound for a file or the model,
-        RequestError, Conflict."""
+    def create(
+        self, tenant: str, request: TuningRequest, key: bytes | None, by: str | None = None
+    ) -> StoredTuning:
+        """The job, asked for by the API key `by`. What its data holds is looked at when it runs. Raises NotFound for a
+        file or the model, RequestError, Conflict."""
         claim = self._once.claim(tenant, key, f"tuning {request}", self._shelf.new_id())
         if self._shelf.find(tenant, claim.id) is None:
             self._check_files(tenant, request)
@@ -47,7 +57,7 @@ class Tuning:
                     code="unsupported_integration",
                 )
             base = self._base(request.model)
-            self._shelf.add(tenant, tuning_records.begun(claim.id, request, base, self._files.new_id()))
+            self._shelf.add(tenant, tuning_records.begun(claim.id, request, base, self._files.new_id(), by))
         self._once.made(tenant, key, claim)
         return self.get(tenant, claim.id)
 
@@ -187,6 +197,16 @@ class Tuning:
             tokens = last.get("tokens") if isinstance(last.get("tokens"), int) else None
             if kept:
                 self._keep_results(tenant, job, measured)
+        if self._charges is not None and tokens:
+            self._charges.training(
+                id=job.id,
+                tenant=tenant,
+                key=job.key or tenant,
+                base=job.model,
+                tokens=tokens,
+                ended=theirs.finished or job.created_at,
+                began=job.created_at,
+            )
         finish = tuning_events.finish(measured, theirs.started)
         return self._shelf.change(
             tenant,

@@ -35,7 +35,7 @@ DEFAULT_SUFFIX = "tuned"
 class StoredTuning(msgspec.Struct, frozen=True):
     """`source` is what the job is told of its base, `parent` is that base (NAME@VERSION). `promised`: its job is to be
     submitted, or was. `stopping`: it is to be cancelled. `results` is the id chosen for its results file, `kept`
-    whether that is there."""
+    whether that is there. `key` is the id of the API key it was asked for with."""
 
     id: str
     created_at: int
@@ -58,6 +58,7 @@ class StoredTuning(msgspec.Struct, frozen=True):
     error: TuningError | None = None
     kept: bool = False
     parent: str | None = None
+    key: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -113,7 +114,9 @@ class StoredTuning(msgspec.Struct, frozen=True):
         }
 
 
-def begun(id: str, request: TuningRequest, base: ModelVersion, results: str) -> StoredTuning:
+def begun(
+    id: str, request: TuningRequest, base: ModelVersion, results: str, key: str | None = None
+) -> StoredTuning:
     """Raises RequestError for a method that contradicts itself."""
     return StoredTuning(
         id=id,
@@ -128,6 +131,7 @@ def begun(id: str, request: TuningRequest, base: ModelVersion, results: str) -> 
         metadata=request.metadata,
         results=results,
         parent=base.reference,
+        key=key,
     )
 
 

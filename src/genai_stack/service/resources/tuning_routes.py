@@ -12,18 +12,21 @@ from ...protocol.decoding import decode
 from ...protocol.tuning import TuningCheckpointList, TuningEventList, TuningJobList, TuningRequest
 from .. import intake
 from ..exchange import Exchange, Handler
-from .asked import idempotency_key, page, path_id, query, tenant
+from ..limits import Limiter
+from .asked import idempotency_key, page, path_id, principal, query, tenant
 from .tuning import Tuning
 from .tuning_records import StoredTuning
 
 _FILTER = re.compile(r"metadata\[([^\[\]]{1,64})\]")
 
 
-def routes(tuning: Tuning, max_body_bytes: int) -> dict[str, dict[str, Handler]]:
+def routes(tuning: Tuning, limiter: Limiter, max_body_bytes: int) -> dict[str, dict[str, Handler]]:
     async def create(exchange: Exchange) -> None:
         request = decode(TuningRequest, await intake.body(exchange, max_body_bytes))
-        key = idempotency_key(exchange)
-        await _show(exchange, await asyncio.to_thread(tuning.create, tenant(exchange), request, key))
+        key, by = idempotency_key(exchange), principal(exchange)
+        await limiter.check(by)
+        by.check_model(request.model)
+        await _show(exchange, await asyncio.to_thread(tuning.create, by.tenant, request, key, by.id))
 
     async def list_(exchange: Exchange) -> None:
         given = query(exchange, "after", "limit", "metadata", pattern=_FILTER)

@@ -1,0 +1,89 @@
+"""What the ledger is told: of a request when it has ended, however it did, and of a batch or a fine-tune that has."""
+
+from __future__ import annotations
+
+import time
+
+from .exchange import CLIENT_GONE, Exchange
+from .ledger import Entry, Ledger, Outcome
+from .limits import Limiter
+from .prices import Prices
+from .usage import Used
+
+BATCHES = "/v1/batches"
+TUNING = "/v1/fine_tuning/jobs"
+
+
+class Charges:
+    def __init__(self, ledger: Ledger, prices: Prices, limiter: Limiter) -> None:
+        self._ledger, self._prices, self._limiter = ledger, prices, limiter
+
+    def request(self, exchange: Exchange, seconds: float) -> None:
+        by, used, model = exchange.principal, exchange.used, exchange.model
+        assert by is not None, "a guarded route"
+        spent = self._prices.answer(model, exchange.base, used)
+        self._ledger.note(
+            Entry(
+                time.time(),
+                by.tenant,
+                by.id,
+                model or "",
+                exchange.route,
+                exchange.status,
+                _outcome(exchange),
+                used.prompt,
+                used.completion,
+                used.cached,
+                spent,
+                None if exchange.first_byte is None else round(exchange.first_byte, 6),
+                round(seconds, 6),
+                exchange.request_id.decode(),
+            )
+        )
+        if (admission := exchange.admission) is not None:
+            admission.meter.settle(admission, used.prompt + used.completion, spent)
+
+    def batch(
+        self,
+        *,
+        id: str,
+        tenant: str,
+        key: str,
+        model: str,
+        base: str | None,
+        used: Used,
+        ended: float,
+        began: float,
+    ) -> None:
+        """The same batch again is charged once. Waits on the store."""
+        spent = self._prices.batch(model, base, used)
+        self._late(
+            Entry(
+                ended, tenant, key, model, BATCHES, 200, "answered",
+                used.prompt, used.completion, used.cached, spent, None, max(ended - began, 0.0), id,
+            )
+        )  # fmt: skip
+
+    def training(
+        self, *, id: str, tenant: str, key: str, base: str, tokens: int, ended: float, began: float
+    ) -> None:
+        """The same job again is charged once: trained tokens count as the prompt's. Waits on the store."""
+        spent = self._prices.training(base, tokens)
+        self._late(
+            Entry(
+                ended, tenant, key, base, TUNING, 200, "answered",
+                tokens, 0, 0, spent, None, max(ended - began, 0.0), id,
+            )
+        )  # fmt: skip
+
+    def _late(self, entry: Entry) -> None:
+        if added := self._ledger.charge(entry):
+            self._limiter.spend(entry.key, added)
+
+
+def _outcome(exchange: Exchange) -> Outcome:
+    if exchange.status == CLIENT_GONE:
+        return "left"
+    if exchange.broken or exchange.status >= 500:
+        return "failed"
+    return "answered" if exchange.status < 400 else "refused"

@@ -1,0 +1,233 @@
+"""What each key may still use, handed out to requests before they run and settled when they have.
+
+A request is admitted for what it may take: a request, a place among those at the same time, its prompt's tokens by an
+estimate, and the tokens its answer may have. It is settled for what it did take, so an answer that was given no
+`max_tokens` may pass a limit of tokens or money by what it is longer than DEFAULT_ANSWER. A key without limits passes
+untouched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import secrets
+import time
+from typing import Any
+
+import msgspec
+
+from ..errors import GenAIStackError
+from ..ports import RecordStore
+from ..protocol import ChatRequest, CompletionRequest
+from .exchange import Exchange
+from .prices import Price
+from .principal import UNLIMITED, Limits, Principal
+from .tab import ALIVE_SECONDS, Share, Tab, Tabs, month_of, take
+
+BYTES_PER_TOKEN = 4
+DEFAULT_ANSWER = 1024
+"""Tokens set aside for an answer that was given no `max_tokens`, or as many as the key's limit has room for."""
+SETTLE_SECONDS = 1.0
+"""How long what a process took and doesn't use stays with it."""
+_MOST = 4096
+logger = logging.getLogger("genai_stack.service")
+
+
+class Admission(msgspec.Struct):
+    """What was set aside for one request, in which minute."""
+
+    meter: Meter
+    tokens: int
+    nano: int
+    minute: int
+
+
+class Limiter:
+    """For one event loop."""
+
+    def __init__(self, records: RecordStore) -> None:
+        self._tabs = Tabs(records, secrets.token_hex(8))
+        self._meters: dict[str, Meter] = {}
+
+    async def admit(self, exchange: Exchange, who: Principal, request: Any, size: int, price: Price) -> None:
+        """Sets aside what a request with a body of `size` bytes may take. Raises Overloaded, OutOfBudget."""
+        if who.limits == UNLIMITED:
+            return
+        meter = self._meters.get(who.id)
+        if meter is None:
+            if len(self._meters) >= _MOST:
+                self._meters = {id: kept for id, kept in self._meters.items() if kept.busy}
+            meter = self._meters[who.id] = Meter(self._tabs, who)
+        meter.who = who
+        prompt, answer = _estimate(request, size, who)
+        nano = prompt * price.input + answer * price.output
+        try:
+            exchange.admission = await meter.admit(prompt + answer, nano)
+        finally:
+            exchange.told += meter.headers()
+
+    async def check(self, who: Principal) -> None:
+        """For what runs later, a batch or a fine-tune: raises OutOfBudget where the month's money is spent."""
+        if who.limits.budget is not None:
+            tab = await asyncio.to_thread(self._tabs.read, who.id)
+            take(tab, Limits(budget=who.limits.budget), Share(nano=1), "", time.time())
+
+    def spend(self, key: str, nano: int) -> None:
+        """What a batch or a fine-tune took. Waits on the store: call it in a thread."""
+        self._tabs.spend(key, nano)
+
+    async def close(self) -> None:
+        """Gives back what was taken and not used."""
+        for meter in self._meters.values():
+            await meter.close()
+
+
+class Meter:
+    """One key's, in this process: what it has left of its shares."""
+
+    def __init__(self, tabs: Tabs, who: Principal) -> None:
+        self._tabs, self.who = tabs, who
+        self._tab = Tab()
+        self._requests = self._tokens = self._nano = self._places = self._running = 0
+        self._minute, self._month = 0, ""
+        self._renewing = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._settling: asyncio.Task[None] | None = None
+        self._said = 0.0
+
+    @property
+    def busy(self) -> bool:
+        return self._running > 0 or self._timer is not None or self._renewing.locked()
+
+    async def admit(self, tokens: int, nano: int) -> Admission:
+        """Raises Overloaded, OutOfBudget."""
+        if not self._fits(tokens, nano):
+            async with self._renewing:
+                while not self._fits(tokens, nano):
+                    await self._renew(tokens, nano)
+        self._requests -= 1
+        self._tokens -= tokens
+        self._nano -= nano
+        self._running += 1
+        self._later()
+        return Admission(self, tokens, nano, self._minute)
+
+    def settle(self, admission: Admission, tokens: int, nano: int) -> None:
+        """A minute's tokens that weren't used after all are worth nothing in the next one."""
+        self._running -= 1
+        spare = admission.tokens - tokens
+        self._tokens += spare if admission.minute == self._minute else min(spare, 0)
+        self._nano += admission.nano - nano
+        self._later()
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """`x-ratelimit-*` as OpenAI has them, by what the store said last."""
+        limits = self.who.limits
+        reset = b"%ds" % math.ceil(60.0 - time.time() % 60.0)
+        found: list[tuple[bytes, bytes]] = []
+        for name, limit, taken, left in (
+            (b"requests", limits.requests_per_minute, self._tab.requests, self._requests),
+            (b"tokens", limits.tokens_per_minute, self._tab.tokens, self._tokens),
+        ):
+            if limit is not None:
+                found += [
+                    (b"x-ratelimit-limit-" + name, b"%d" % limit),
+                    (b"x-ratelimit-remaining-" + name, b"%d" % max(limit - taken + left, 0)),
+                    (b"x-ratelimit-reset-" + name, reset),
+                ]
+        return found
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._settling is not None:
+            await self._settling
+        await self._settle()
+
+    def _fits(self, tokens: int, nano: int) -> bool:
+        limits, now = self.who.limits, time.time()
+        if self._minute != int(now // 60) and (limits.requests_per_minute or limits.tokens_per_minute):
+            return False
+        if limits.budget is not None and (self._nano < max(nano, 1) or self._month != month_of(now)):
+            return False
+        return (
+            (limits.requests_per_minute is None or self._requests >= 1)
+            and (limits.tokens_per_minute is None or self._tokens >= tokens)
+            and (limits.concurrent is None or self._running < self._places)
+        )
+
+    async def _renew(self, tokens: int, nano: int) -> None:
+        now = time.time()
+        self._turn(int(now // 60), month_of(now))
+        need = Share(
+            max(1 - self._requests, 0),
+            max(tokens - self._tokens, 0),
+            max(max(nano, 1) - self._nano, 0),
+            self._running + 1,
+        )
+        try:
+            tab, got = await asyncio.to_thread(self._tabs.take, self.who.id, self.who.limits, need)
+        except GenAIStackError:
+            self._tab = await asyncio.to_thread(self._tabs.read, self.who.id)
+            raise
+        self._turn(tab.minute, tab.month)
+        self._tab, self._places, self._said = tab, got.places, time.time()
+        self._requests += got.requests
+        self._tokens += got.tokens
+        self._nano += got.nano
+
+    def _turn(self, minute: int, month: str) -> None:
+        """A new minute or month: what was left of the old one is gone, what was used beyond it isn't."""
+        if minute != self._minute:
+            self._minute = minute
+            self._requests, self._tokens = min(self._requests, 0), min(self._tokens, 0)
+        if month != self._month:
+            self._month, self._nano = month, min(self._nano, 0)
+
+    def _later(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self._settling = asyncio.create_task(self._settle())
+
+    async def _settle(self) -> None:
+        """Gives back, in one write, what isn't used, and says what still runs."""
+        async with self._renewing:
+            left = Share(self._requests, self._tokens, self._nano, self._running)
+            idle = left.requests == left.tokens == left.nano == 0 and self._places == self._running
+            if idle and (not self._running or time.time() < self._said + ALIVE_SECONDS / 3):
+                if self._running:
+                    self._later()
+                return
+            self._requests = self._tokens = self._nano = 0
+            self._places = self._running
+            try:
+                self._tab = await asyncio.to_thread(
+                    self._tabs.give_back, self.who.id, left, self._minute, self._month
+                )
+                self._said = time.time()
+            except Exception as error:
+                logger.error('{"event":"limits_unsettled","error":"%s"}', type(error).__qualname__)
+                self._requests += left.requests
+                self._tokens += left.tokens
+                self._nano += left.nano
+                self._later()
+            if self._running:
+                self._later()
+
+
+def _estimate(request: Any, size: int, who: Principal) -> tuple[int, int]:
+    """Tokens of the prompt and of the answer to set aside."""
+    prompt = size // BYTES_PER_TOKEN + 1
+    if not isinstance(request, ChatRequest | CompletionRequest):
+        return prompt, 0
+    answers = request.n or 1
+    if request.limit is not None:
+        return prompt, request.limit * answers
+    most = who.limits.tokens_per_minute
+    room = DEFAULT_ANSWER * answers if most is None else max(most - prompt, 0)
+    return prompt, min(DEFAULT_ANSWER * answers, room)

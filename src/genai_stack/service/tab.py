@@ -1,0 +1,177 @@
+"""What all processes together have taken of a key's limits: one record a key, changed by conditional writes.
+
+A process takes a little more than it needs, at most a hundredth of a limit, and hands out of that without asking again;
+what it has taken counts as used until it is given back. So a limit is never passed by two processes at once, and at
+most a hundredth of it lies idle in each.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from ..errors import ConditionFailed, OutOfBudget, Overloaded
+from ..ports import RecordStore
+from .prices import NANO
+from .principal import Limits
+
+COLLECTION = "limits"
+ALIVE_SECONDS = 60.0
+"""A process that hasn't said for so long that its requests still run is taken for dead, and its places are free."""
+_SHARE = 100
+
+
+class Tab(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`requests` and `tokens` are of `minute` (since 1970), `spent` of `month`, in nanodollars. `open` has for each
+    process its places for requests at the same time, and until when (Unix seconds) they are its own."""
+
+    minute: int = 0
+    requests: int = 0
+    tokens: int = 0
+    month: str = ""
+    spent: int = 0
+    open: dict[str, tuple[int, float]] = {}
+
+    def at(self, now: float) -> Tab:
+        """With a new minute's and a new month's counts at nothing, and without the dead."""
+        tab = self
+        if tab.minute != (minute := int(now // 60)):
+            tab = msgspec.structs.replace(tab, minute=minute, requests=0, tokens=0)
+        if tab.month != (month := month_of(now)):
+            tab = msgspec.structs.replace(tab, month=month, spent=0)
+        if any(until <= now for _, until in tab.open.values()):
+            alive = {name: place for name, place in tab.open.items() if place[1] > now}
+            tab = msgspec.structs.replace(tab, open=alive)
+        return tab
+
+
+class Share(msgspec.Struct, frozen=True):
+    """Amounts of each limit; negative ones were used without having been taken. `places` are for requests at once."""
+
+    requests: int = 0
+    tokens: int = 0
+    nano: int = 0
+    places: int = 0
+
+
+def month_of(moment: float) -> str:
+    return time.strftime("%Y-%m", time.gmtime(moment))
+
+
+def take(tab: Tab, limits: Limits, need: Share, process: str, now: float) -> tuple[Tab, Share]:
+    """The tab after `process` has taken what it needs and some more, and what it has taken; `need.places` are those it
+    has to have in all. `tab` is of `now`. Raises OutOfBudget, Overloaded."""
+    wait = 60.0 - now % 60.0
+    got = {"requests": 0, "tokens": 0, "nano": 0}
+    if limits.budget is not None:
+        budget = round(limits.budget * NANO)
+        if tab.spent >= budget or tab.spent + need.nano > budget:
+            raise OutOfBudget(
+                f"The key's budget of ${limits.budget:g} for this month (UTC) doesn't cover this request; "
+                "raise it, or wait for the next month."
+            )
+        got["nano"] = min(need.nano + budget // _SHARE, budget - tab.spent)
+    if limits.requests_per_minute is not None:
+        got["requests"] = _part("requests", limits.requests_per_minute, tab.requests, need.requests, wait)
+    if limits.tokens_per_minute is not None:
+        got["tokens"] = _part("tokens", limits.tokens_per_minute, tab.tokens, need.tokens, wait)
+    open_ = tab.open
+    if limits.concurrent is not None:
+        others = sum(count for name, (count, _) in open_.items() if name != process)
+        if need.places + others > limits.concurrent:
+            raise _limited(f"{limits.concurrent} requests at the same time", "concurrency_limit_exceeded", 1.0)
+        places = min(need.places + limits.concurrent // _SHARE, limits.concurrent - others)
+        open_ = {**open_, process: (places, now + ALIVE_SECONDS)}
+    after = msgspec.structs.replace(
+        tab,
+        requests=tab.requests + got["requests"],
+        tokens=tab.tokens + got["tokens"],
+        spent=tab.spent + got["nano"],
+        open=open_,
+    )
+    return after, Share(**got, places=open_.get(process, (0, 0.0))[0])
+
+
+def give_back(tab: Tab, left: Share, minute: int, month: str, process: str, now: float) -> Tab:
+    """The tab without what `process` has left of its shares of that minute and month, and with what it used beyond
+    them. It keeps `left.places`."""
+    requests, tokens, nano = left.requests, left.tokens, left.nano
+    if minute != tab.minute:
+        requests, tokens = min(requests, 0), min(tokens, 0)
+    if month != tab.month:
+        nano = min(nano, 0)
+    open_ = {name: place for name, place in tab.open.items() if name != process}
+    if left.places:
+        open_[process] = (left.places, now + ALIVE_SECONDS)
+    return msgspec.structs.replace(
+        tab,
+        requests=max(tab.requests - requests, 0),
+        tokens=max(tab.tokens - tokens, 0),
+        spent=max(tab.spent - nano, 0),
+        open=open_,
+    )
+
+
+class Tabs:
+    """The tabs in `records`. All of it waits on the store: call it in a thread."""
+
+    def __init__(self, records: RecordStore, process: str) -> None:
+        self._records, self._process = records, process
+
+    def read(self, key: str) -> Tab:
+        record = self._records.get(COLLECTION, key)
+        return (msgspec.convert(record.item, Tab) if record else Tab()).at(time.time())
+
+    def take(self, key: str, limits: Limits, need: Share) -> tuple[Tab, Share]:
+        """Raises as the function does, and changes nothing then."""
+        while True:
+            tab, version, now = self._now(key)
+            after, got = take(tab, limits, need, self._process, now)
+            if self._put(key, after, version):
+                return after, got
+
+    def give_back(self, key: str, left: Share, minute: int, month: str) -> Tab:
+        while True:
+            tab, version, now = self._now(key)
+            after = give_back(tab, left, minute, month, self._process, now)
+            if self._put(key, after, version):
+                return after
+
+    def spend(self, key: str, nano: int) -> None:
+        """For what was used outside of requests."""
+        while True:
+            tab, version, _ = self._now(key)
+            if self._put(key, msgspec.structs.replace(tab, spent=tab.spent + nano), version):
+                return
+
+    def _now(self, key: str) -> tuple[Tab, int, float]:
+        record, now = self._records.get(COLLECTION, key), time.time()
+        tab = msgspec.convert(record.item, Tab) if record else Tab()
+        return tab.at(now), record.version if record else 0, now
+
+    def _put(self, key: str, tab: Tab, version: int) -> bool:
+        try:
+            self._records.put(COLLECTION, key, msgspec.to_builtins(tab), if_version=version)
+        except ConditionFailed:
+            return False
+        return True
+
+
+def _part(what: str, limit: int, taken: int, need: int, wait: float) -> int:
+    if need > limit:
+        never = _limited(
+            f"{limit} {what} a minute, and this one would take {need}", "request_exceeds_limit", None
+        )
+        never.should_retry = False
+        raise never
+    if taken + need > limit:
+        raise _limited(f"{limit} {what} a minute", "rate_limit_exceeded", wait)
+    return min(need + limit // _SHARE, limit - taken)
+
+
+def _limited(what: str, code: str, wait: float | None) -> Overloaded:
+    then = "send less" if wait is None else f"try again in {max(1, round(wait))} s"
+    error = Overloaded(f"The key's limit is {what}; {then}.", code=code)
+    error.retry_after = wait
+    return error
