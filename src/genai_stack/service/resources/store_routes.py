@@ -29,6 +29,7 @@ from ...protocol.stores import (
 )
 from .. import intake
 from ..exchange import Exchange, Handler, UntilGone
+from ..usage import Used
 from . import store_records
 from .asked import idempotency_key, page, path_id, query, tenant
 from .indexing import Indexing
@@ -121,7 +122,7 @@ def routes(
         indexing.attend()
         with UntilGone(exchange):
             found, tokens = await searching.search(tenant(exchange), path_id(exchange), request, wait=wait)
-        exchange.prompt_tokens = tokens
+        exchange.used = Used(tokens)
         await exchange.answer(200, msgspec.json.encode(found))
 
     def attach(owner: str, exchange: Exchange, request: StoreFileRequest) -> Any:
