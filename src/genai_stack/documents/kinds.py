@@ -48,6 +48,11 @@ def text_of(name: str, content: BinaryIO) -> str:
         text = reader(content)
     except MemoryError:
         raise too_large() from None
+    except ImportError as error:
+        raise InvalidDocument(
+            f"A '{suffix}' file needs what isn't installed here ({error}); install genai-stack[local].",
+            code="unsupported_file",
+        ) from None
     if len(text) > MOST_CHARACTERS:
         raise too_large()
     if not text.strip():

@@ -35,10 +35,6 @@ def pdf(content: BinaryIO) -> str:
         OSError,
     ) as error:
         raise _broken("PDF", error) from None
-    except ImportError as error:
-        raise InvalidDocument(
-            f"This PDF needs what isn't installed here: {error}", code="unsupported_file"
-        ) from None
 
 
 def docx(content: BinaryIO) -> str:
