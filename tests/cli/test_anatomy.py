@@ -45,7 +45,7 @@ class InProcess(FakeHost):
             name: invocations(source, home) for name, source in (("builtin", "builtin"), (ENCODER, "minilm"))
         }
 
-    async def invoke(self, model: str, route: str, body: bytes) -> Reply:
+    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply:
         if (model, body) not in self._replies:
             asked = msgspec.json.decode(body) | {"model": "base"}
             status, told = await post(self._servers[model], route, asked)
