@@ -30,7 +30,9 @@ from genai_stack.service import ledger as ledger_module
 from genai_stack.service.accounts import COLUMNS, UsageRow
 from genai_stack.service.charging import Charges
 from genai_stack.service.ledger import Entry, Ledger
+from genai_stack.service.limits import Limiter
 from genai_stack.service.prices import Prices
+from genai_stack.service.tab import COLLECTION
 from genai_stack.service.usage import StreamedUsage, Used
 from tests.aws.account import account
 from tests.contracts.adapters import RECORDS
@@ -335,7 +337,7 @@ def test_both_stores_keep_days_and_tenants_apart(
 
 def test_a_batch_is_charged_once_with_the_most_anyone_saw() -> None:
     records = MemoryRecords()
-    charges = Charges(Ledger(records), Prices(CONFIG.prices))
+    charges = Charges(Ledger(records), Prices(CONFIG.prices), Limiter(records))
     seen: dict[str, Any] = {
         "id": "batch_1", "tenant": "t", "key": "k", "model": TUNED, "base": CHAT, "ended": 1e9, "began": 9e8,
     }  # fmt: skip
@@ -345,6 +347,8 @@ def test_a_batch_is_charged_once_with_the_most_anyone_saw() -> None:
     batch, tuned = accounts.entries(records, "t", "2001-09-09", "2001-09-09")
     assert (batch.prompt, batch.completion, batch.cost) == (11, 5, -(-(11 * 150 + 5 * 600) // 2))
     assert (tuned.prompt, tuned.cost, tuned.model) == (1000, 3_000_000, CHAT)
+    spent = records.kept[COLLECTION, "k"].item["spent"]
+    assert spent == batch.cost + tuned.cost, "the key's budget knows of both, once"
 
 
 EVENTS = st.tuples(st.integers(0, 300), st.integers(0, 6), st.integers(1, 3), st.booleans(), st.booleans())
