@@ -25,7 +25,7 @@ from tests.hosting.models import write_adapter, write_model
 
 Spec = Callable[..., Path]
 pytestmark = pytest.mark.timeout(400)
-LINES = 150
+LINES = 300
 
 
 def outputs(output: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
