@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -56,10 +55,6 @@ class Weights(Mapping[str, FloatArray]):
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self._tensors[name].shape
-
-    def parameters(self) -> int:
-        """How many numbers the model is made of."""
-        return sum(math.prod(t.shape) for t in self._tensors.values())
 
 
 def open_weights(directory: Path, stem: str = "model") -> Weights:
