@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +17,7 @@ import pytest
 from genai_stack.errors import InvalidSpec
 from genai_stack.local.objects import DirectoryObjects
 from genai_stack.training.checkpoints import Checkpoints
+from genai_stack.training.contents import fault
 from genai_stack.training.outputs import RunLog
 from genai_stack.training.place import Place, mirrored
 from genai_stack.training.spec import TrainingSpec, parse
@@ -215,3 +217,41 @@ def test_a_run_whose_prefix_was_emptied_starts_anew(tmp_path: Path, store: Direc
     (place.path / "checkpoints").mkdir(parents=True)
     with mirrored(place):
         assert list(place.path.iterdir()) == []
+
+
+def test_a_checkpoint_whose_contents_would_run_something_is_passed_over(open_in: Open, tmp_path: Path) -> None:
+    place, ran = Place(tmp_path / "run"), tmp_path / "ran"
+    checkpoints = open_in(place)
+    checkpoints.commit(make(place, 1), 1)
+    made = make(place, 2)
+    (made / "nested" / ".metadata").write_bytes(pickle.dumps(Hostile(ran)))
+    checkpoints.commit(made, 2)
+    found = open_in(place).newest()
+    assert found is not None
+    assert found.step == 1
+    assert not ran.exists()
+    last = json.loads((place.path / "events.jsonl").read_text().splitlines()[-1])
+    assert "it names" in last["message"]
+
+
+class Hostile:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._path,)
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_torch_s_own_table_of_contents_is_read(tmp_path: Path) -> None:
+    import torch
+    import torch.distributed.checkpoint as dcp
+
+    state: dict[str, Any] = {
+        "half": torch.zeros(2, dtype=torch.bfloat16), "step": torch.tensor(1.0), "betas": (0.9, 0.99), "n": 3,
+    }  # fmt: skip
+    dcp.save(state, checkpoint_id=tmp_path / "optimizer_0", no_dist=True)
+    assert (tmp_path / "optimizer_0" / ".metadata").is_file()
+    assert fault(tmp_path) is None
+    (tmp_path / "optimizer_0" / ".metadata").write_bytes(b"\x80")
+    assert fault(tmp_path) is not None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GenAIStackError, InvalidSpec
-from . import ranks
+from . import contents, ranks
 from .outputs import MANIFEST, RunLog, listed, write_last
 from .place import Place
 from .spec import TrainingSpec, plain
@@ -109,9 +109,10 @@ class Checkpoints:
         return ranks.is_first() if self._place.store is None else ranks.is_first_of_node()
 
     def _fault(self, path: Path, manifest: dict[str, Any]) -> str | None:
-        """The first file that isn't as the manifest says."""
+        """The first file that isn't as the manifest says, or that torch mustn't open."""
         found = {entry["path"]: entry for entry in listed(path, self._place.path)}
-        return next((e["path"] for e in manifest["files"] if found.get(e["path"]) != e), None)
+        differing = next((e["path"] for e in manifest["files"] if found.get(e["path"]) != e), None)
+        return differing or contents.fault(path)
 
     def _fetch_newer(self) -> None:
         """Brings the newest whole checkpoint under the prefix here, as far as it isn't here already."""
