@@ -186,7 +186,7 @@ def test_a_terminated_run_exits_75_and_resumes_to_the_same_weights(make_spec: Ma
     command = [sys.executable, "-m", "genai_stack.training", str(spec)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     metrics = tmp_path / "stopped" / "metrics.jsonl"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline and not (metrics.exists() and metrics.stat().st_size):
         time.sleep(0.02)
     child.send_signal(signal.SIGTERM)
