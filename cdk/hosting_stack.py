@@ -31,9 +31,9 @@ class HostingStack(cdk.Stack):
         super().__init__(
             scope,
             names.cloudformation_stack("hosting"),
-            stack_name=f"{names.cloudformation_stack('hosting')}-{stage}",
+            stack_name=names.deployed_stack(stage, "hosting"),
             description=f"genai-stack {stage}: open models and their fine-tunes on SageMaker",
-            tags={"genai-stack:stage": stage},
+            tags={names.STAGE_TAG: stage},
         )
         models = config.hosted_models
         alarms = EndpointAlarms(self, "Alarms", topic=training.alarms, stage=stage)

@@ -28,9 +28,9 @@ class ServiceStack(cdk.Stack):
         super().__init__(
             scope,
             names.cloudformation_stack("service"),
-            stack_name=f"{names.cloudformation_stack('service')}-{stage}",
+            stack_name=names.deployed_stack(stage, "service"),
             description=f"genai-stack {stage}: OpenAI's API on API Gateway and Lambda",
-            tags={"genai-stack:stage": stage},
+            tags={names.STAGE_TAG: stage},
         )
         # What it reads of the training stack as parameters is no reference that CDK sees.
         self.add_stack_dependency(training)

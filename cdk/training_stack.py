@@ -34,9 +34,9 @@ class TrainingStack(cdk.Stack):
         super().__init__(
             scope,
             names.cloudformation_stack("training"),
-            stack_name=f"{names.cloudformation_stack('training')}-{stage}",
+            stack_name=names.deployed_stack(stage, "training"),
             description=f"genai-stack {stage}: training, evaluation and batch inference on AWS Batch",
-            tags={"genai-stack:stage": stage},
+            tags={names.STAGE_TAG: stage},
         )
         bundle_program(staging / "program")
         program = assets.Asset(self, "Program", path=str(staging / "program"))

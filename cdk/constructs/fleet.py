@@ -12,6 +12,7 @@ from aws_cdk import aws_batch as batch
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
+from genai_stack import names
 from genai_stack.config import TrainingConfig
 from genai_stack.machines import MACHINES, Machine
 
@@ -48,7 +49,7 @@ class Fleet(Construct):
         launch = ec2.CfnLaunchTemplate(
             self, "Template", launch_template_data=_machine(stage, name, config) | template
         )
-        tags = {"genai-stack:stage": stage, "genai-stack:fleet": name}
+        tags = {names.STAGE_TAG: stage, "genai-stack:fleet": name}
         self.environment = batch.CfnComputeEnvironment(
             self,
             "Environment",
@@ -164,7 +165,7 @@ def interfaces(machine: Machine, group: str) -> list[dict[str, Any]]:
 
 def _machine(stage: str, name: str, config: TrainingConfig) -> dict[str, Any]:
     tags = [
-        {"key": "genai-stack:stage", "value": stage},
+        {"key": names.STAGE_TAG, "value": stage},
         {"key": "Name", "value": f"genai-stack-{stage}-{name}"},
     ]
     return {

@@ -24,6 +24,15 @@ def cloudformation_stack(layer: Layer) -> str:
     return f"GenaiStack-{layer.capitalize()}"
 
 
+STAGE_TAG = "genai-stack:stage"
+"""The tag of every stack, and of all that CloudFormation made for it: its value is the stage."""
+
+
+def deployed_stack(stage: str, layer: Layer) -> str:
+    """What a layer's stack is called in the account: `GenaiStack-Training-<stage>`."""
+    return f"{cloudformation_stack(layer)}-{stage}"
+
+
 def remedy(layer: Layer, stage: str = "NAME") -> str:
     """What to do about a layer that isn't there, as the end of a message; `stage` is a word for it where it isn't
     known."""

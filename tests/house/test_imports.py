@@ -74,6 +74,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "aws": (LEAVES, {"msgspec", "aiohttp", "yarl", "boto3", "botocore", "sagemaker"}),
     "documents": ({"errors"}, {"msgspec", "pypdf", "docx", "lxml"}),
     "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl", "numpy"}),
+    "pricing": (LEAVES, {"msgspec"}),
     "wiring": (LEAVES | {"aws", "local"}, {"msgspec"}),
     "client": (
         LEAVES | {"wiring", "aws.published", "training.spec", "training.data", "bulk.specs", "bulk.intake"},

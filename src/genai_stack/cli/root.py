@@ -9,6 +9,7 @@ from .anatomy import anatomy
 from .batch import batch
 from .chat import chat
 from .completion import completion
+from .cost import cost
 from .evaluate import evaluate
 from .jobs import jobs
 from .keys import keys
@@ -41,6 +42,7 @@ for command in (
     keys,
     usage,
     jobs,
+    cost,
     serve,
     quickstart,
     completion,

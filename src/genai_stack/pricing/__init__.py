@@ -1,0 +1,1 @@
+"""What synthesised templates cost, idle and at a load, from a file of list prices. No account is asked."""
