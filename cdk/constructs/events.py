@@ -13,6 +13,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from genai_stack import names
 from genai_stack.config import TrainingConfig
 
 from .acknowledge import acknowledge_objects
@@ -97,6 +98,7 @@ class JobEvents(Construct):
         logs.ResourcePolicy(
             self,
             "WriteLog",
+            resource_policy_name=names.log_policy(stage),  # such names are the account's and region's
             policy_statements=[
                 iam.PolicyStatement(
                     principals=[

@@ -9,12 +9,9 @@ from typing import NamedTuple
 import aws_cdk as cdk
 from constructs import Construct
 
-from genai_stack.containers import Container
+from genai_stack.containers import TRAINING, Container
 from genai_stack.registries import REGISTRIES
 
-REPOSITORY = "huggingface-pytorch-training"
-TAG = "2.11-transformers5.13-cu130-amzn2023-sagemaker"
-"""PyTorch 2.11, CUDA 13.0, Python 3.12 on Amazon Linux 2023."""
 PYTHON = "3.12"
 PACKAGES = frozenset(
     {
@@ -68,7 +65,7 @@ def training_image(scope: Construct, uri: str) -> Image:
         ecr = _ECR.match(uri)
         arn = cdk.Fn.sub(f"arn:${{AWS::Partition}}:ecr:{ecr[2]}:{ecr[1]}:repository/{ecr[3]}") if ecr else None
         return Image(uri, arn, uri.endswith("-sagemaker"))
-    return aws_image(scope, REPOSITORY, TAG)
+    return aws_image(scope, TRAINING.repository, TRAINING.tag)
 
 
 def hosting_image(scope: Construct, uri: str, container: Container) -> Image:

@@ -1,4 +1,5 @@
-"""AWS's containers for hosting: which one serves a task, what CUDA it brings, and the machine image that CUDA needs.
+"""AWS's containers, for training and for hosting: which one serves a task, what CUDA it brings, and the machine image
+that CUDA needs.
 
 The images and their CUDA are those of the changelogs of AWS's Deep Learning Containers (aws/deep-learning-containers,
 docs/vllm and docs/vllm-omni): vLLM 2.5 of 2026-09-23, vLLM-Omni 1.5 of 2026-08-03. The machine images are the values
@@ -27,6 +28,8 @@ TEXT = Container("vllm", "server-sagemaker-cuda-v2.5", (13, 0))
 """vLLM behind SageMaker's contract; `CustomAttributes: route=…` names the route, `SM_VLLM_<NAME>` an option of it."""
 MEDIA = Container("vllm", "omni-sagemaker-cuda-v1.5", (13, 0))
 """vLLM-Omni, with the same contract."""
+TRAINING = Container("huggingface-pytorch-training", "2.11-transformers5.13-cu130-amzn2023-sagemaker", (13, 0))
+"""PyTorch 2.11, CUDA 13.0, Python 3.12 on Amazon Linux 2023."""
 CONTAINERS: dict[Task, Container] = {
     "chat": TEXT,
     "embedding": TEXT,

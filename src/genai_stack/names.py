@@ -134,6 +134,11 @@ def log_group(stage: str, layer: Layer) -> str:
     return f"/{ROOT}/{stage}/{layer}"
 
 
+def log_policy(stage: str) -> str:
+    """The CloudWatch Logs policy that lets EventBridge write a stage's log of state changes."""
+    return f"{ROOT}-{stage}-events"
+
+
 def metrics(stage: str) -> str:
     """The CloudWatch namespace of a stage's own metrics."""
     return f"{ROOT}/{stage}"

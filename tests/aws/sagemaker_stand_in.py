@@ -1,5 +1,5 @@
-"""What moto lacks, for the loopback account: SageMaker's inference components and their scaling, and the deletion of a
-model package.
+"""What moto lacks, for the loopback account: SageMaker's inference components and their scaling, and the deletion of
+model packages and their groups.
 
 The unmodified client sends the requests, so its service model has checked them. Nothing moves by itself: a test says
 `settle`, `fail` or `roll_back`, as SageMaker would.
@@ -22,6 +22,7 @@ class Components:
         self.there: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.deleted_packages: list[str] = []
+        self.deleted_groups: list[str] = []
         self.targets: dict[str, dict[str, Any]] = {}
         self.policies: dict[str, dict[str, Any]] = {}
 
@@ -33,6 +34,9 @@ class Components:
         body = json.loads(request.body or b"{}")
         if request.operation == "DeleteModelPackage":
             self.deleted_packages.append(body["ModelPackageName"])
+            return _said({})
+        if request.operation == "DeleteModelPackageGroup":
+            self.deleted_groups.append(body["ModelPackageGroupName"])
             return _said({})
         if "InferenceComponent" not in request.operation:
             return None

@@ -6,6 +6,7 @@ unknown type fails. Where moto knows a type and can't create it as CloudFormatio
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,10 +14,13 @@ from typing import Any
 import moto.cloudformation.parsing as parsing
 from moto import mock_aws
 from moto.batch import models as batch
+from moto.cloudformation.models import Stack
 from moto.core.common_models import CloudFormationModel
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.flow_logs import FlowLogs
+from moto.ec2.models.route_tables import RouteTable
 from moto.iam.models import iam_backends
+from moto.kms.models import Key
 from moto.sagemaker.models import FakeEndpoint, FakeEndpointConfig, SageMakerModelBackend
 
 PLACEHOLDERS = (
@@ -108,6 +112,17 @@ def _flow_log(
     return _make_flow_log(cls, resource_name, given, account_id, region_name, **kwargs)
 
 
+def _key(
+    cls: Any, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **kwargs: Any
+) -> Any:
+    """moto keeps a policy as it comes, and reads it as JSON later."""
+    properties = dict(cloudformation_json["Properties"])
+    properties["KeyPolicy"] = json.dumps(properties["KeyPolicy"])
+    given = {**cloudformation_json, "Properties": properties}
+    return _make_key(cls, resource_name, given, account_id, region_name, **kwargs)
+
+
+_make_key = Key.create_from_cloudformation_json.__func__
 _make_flow_log = FlowLogs.create_from_cloudformation_json.__func__
 
 ARN: dict[str, Any] = {
@@ -121,16 +136,41 @@ ANY_VARIANT: dict[str, Any] = {"validate_production_variants": lambda self, vari
 """moto's list of machines ends in 2020, and it knows neither instance pools nor a variant without a model."""
 
 
+def _deleted(self: Any) -> None:
+    """As CloudFormation does it: a stack that is gone tells what it was made of. moto would make it again to tell."""
+    self.made = list(self.resource_map.values())
+    _delete_stack(self)
+
+
+_delete_stack = Stack.delete
+GONE: dict[str, Any] = {
+    "delete": _deleted,
+    "stack_resources": property(lambda self: getattr(self, "made", None) or self.resource_map.values()),
+}
+
+
+def _remove_route_table(cls: Any, resource_name: str, _: Any, account_id: str, region_name: str) -> None:
+    """moto can't, and then can't delete the network."""
+    ec2_backends[account_id][region_name].route_tables.pop(resource_name)
+
+
 @contextmanager
 def account(*more: str) -> Iterator[None]:
     """An empty account in us-east-1 that takes our templates, with placeholders for `more` types."""
     placeholders = [placeholder(type) for type in (*PLACEHOLDERS, *more)]
-    creates = {batch.ComputeEnvironment: _environment, batch.JobDefinition: _definition, FlowLogs: _flow_log}
+    creates = {
+        batch.ComputeEnvironment: _environment,
+        batch.JobDefinition: _definition,
+        FlowLogs: _flow_log,
+        Key: _key,
+    }
     mended = [
         *(
             (model, {"create_from_cloudformation_json": classmethod(create)})
             for model, create in creates.items()
         ),
+        (Stack, GONE),
+        (RouteTable, {"delete_from_cloudformation_json": classmethod(_remove_route_table)}),
         *((model, ARN) for model in (batch.ComputeEnvironment, batch.JobQueue)),
         # moto gives an endpoint a name of its own.
         (FakeEndpoint, {"cloudformation_name_type": staticmethod(lambda: "EndpointName")}),

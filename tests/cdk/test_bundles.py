@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from genai_stack.containers import TRAINING
 from genai_stack.errors import GenAIStackError
 from tests.cdk.conftest import NAME
 from tests.cdk.templates import Template, of_type
@@ -58,9 +59,9 @@ def test_the_program_has_the_base_it_trains_by_default_and_no_engine_it_can_t_ru
 
 
 def test_the_program_s_wheels_fit_the_image(program: Path) -> None:
-    from cdk.constructs.images import PYTHON, TAG
+    from cdk.constructs.images import PYTHON
 
-    assert "amzn2023" in TAG  # glibc 2.34
+    assert "amzn2023" in TRAINING.tag  # glibc 2.34
     wheels = sorted((program / "packages").rglob("*.whl"))
     assert len(wheels) > 20
     version = "cp" + PYTHON.replace(".", "")

@@ -47,10 +47,16 @@ def deploy(assembly: Path, name: str, stack_name: str) -> dict[str, str]:
         StackName=stack_name,
         TemplateBody=json.dumps(read_template(assembly, name)),
         Capabilities=["CAPABILITY_NAMED_IAM"],
+        Tags=[{"Key": key, "Value": value} for key, value in _tags(assembly, name).items()],
     )
     (stack,) = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE"
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def _tags(assembly: Path, name: str) -> dict[str, str]:
+    manifest = json.loads((assembly / "manifest.json").read_text())
+    return manifest["artifacts"][name]["properties"]["tags"]  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="module")

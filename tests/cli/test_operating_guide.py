@@ -27,7 +27,8 @@ def test_a_command_is_one_the_cli_takes(command: str, tmp_path: Path, monkeypatc
     verb, *words = shlex.split(command)[1:]
     found = root.commands[verb]
     assert isinstance(found, click.Command)
-    with found.make_context(verb, words):
+    # A command keeps the help options of whoever made its first context.
+    with root.make_context("genai-stack", [verb]) as above, found.make_context(verb, words, parent=above):
         pass
 
 

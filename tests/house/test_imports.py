@@ -18,6 +18,7 @@ LEAVES = {
     "catalogue",
     "choices",
     "containers",
+    "findings",
     "fit",
     "registries",
     "config",

@@ -56,11 +56,16 @@ def services(home: Path, stage: str | None = None) -> Services:
     from ..config import find_config, load_config
 
     if stage is not None:
-        given = click.get_current_context().get_parameter_source("home")
-        if given is not None and given.name != "DEFAULT":
-            raise click.UsageError("--home is on this machine, and --stage isn't; give one of them")
+        refuse_home()
         return wiring.aws_services(stage)
     return wiring.local_services(home, load_config(find_config()))
+
+
+def refuse_home() -> None:
+    """Raises UsageError where --home was given: beside --stage nothing would honour it."""
+    given = click.get_current_context().get_parameter_source("home")
+    if given is not None and given.name != "DEFAULT":
+        raise click.UsageError("--home is on this machine, and --stage isn't; give one of them")
 
 
 def bottom(home: Path, stage: str | None) -> tuple[Training, Place]:

@@ -10,6 +10,8 @@ from .batch import batch
 from .chat import chat
 from .completion import completion
 from .cost import cost
+from .destroy import destroy
+from .doctor import doctor
 from .evaluate import evaluate
 from .jobs import jobs
 from .keys import keys
@@ -42,7 +44,9 @@ for command in (
     keys,
     usage,
     jobs,
+    doctor,
     cost,
+    destroy,
     serve,
     quickstart,
     completion,
