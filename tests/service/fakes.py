@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
@@ -22,15 +23,29 @@ HANG = object()
 class MemoryRecords:
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], Record] = {}
+        self.expiring: dict[tuple[str, str], float] = {}
         self.reads = 0
 
     def get(self, collection: str, id: str) -> Record | None:
         self.reads += 1
+        if self.expiring.get((collection, id), time.time() + 1) <= time.time():
+            self.kept.pop((collection, id), None)
         return self.kept.get((collection, id))
 
     def put(
-        self, collection: str, id: str, item: Mapping[str, Any], *, if_version: int | None = None
+        self,
+        collection: str,
+        id: str,
+        item: Mapping[str, Any],
+        *,
+        if_version: int | None = None,
+        expires: float | None = None,
     ) -> Record:
+        self.get(collection, id)
+        if expires is not None:
+            self.expiring[collection, id] = expires
+        else:
+            self.expiring.pop((collection, id), None)
         old = self.kept.get((collection, id))
         version = old.version if old else 0
         if if_version not in (None, version):

@@ -239,10 +239,10 @@ class Sulking(MemoryRecords):
     down = False
     forgetful = 0
 
-    def put(self, collection: str, id: str, item: Any, *, if_version: int | None = None) -> Any:
+    def put(self, collection: str, id: str, item: Any, **options: Any) -> Any:
         if self.down:
             raise OSError("no store")
-        record = super().put(collection, id, item, if_version=if_version)
+        record = super().put(collection, id, item, **options)
         if self.forgetful:
             self.forgetful -= 1
             raise OSError("lost the answer")
