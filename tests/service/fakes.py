@@ -24,6 +24,7 @@ class MemoryRecords:
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], Record] = {}
         self.expiring: dict[tuple[str, str], float] = {}
+        self.lock = threading.Lock()
         self.reads = 0
 
     def get(self, collection: str, id: str) -> Record | None:
@@ -41,20 +42,23 @@ class MemoryRecords:
         if_version: int | None = None,
         expires: float | None = None,
     ) -> Record:
-        self.get(collection, id)
-        if expires is not None:
-            self.expiring[collection, id] = expires
-        else:
+        with self.lock:
+            old = self.get(collection, id)
+            version = old.version if old else 0
+            if if_version not in (None, version):
+                raise ConditionFailed(f"{id} is at version {version}")
             self.expiring.pop((collection, id), None)
-        old = self.kept.get((collection, id))
-        version = old.version if old else 0
-        if if_version not in (None, version):
-            raise ConditionFailed(f"{id} is at version {version}")
-        record = self.kept[collection, id] = Record(id, dict(item), version + 1)
-        return record
+            if expires is not None:
+                self.expiring[collection, id] = expires
+            record = self.kept[collection, id] = Record(id, dict(item), version + 1)
+            return record
 
     def delete(self, collection: str, id: str, *, if_version: int | None = None) -> None:
-        self.kept.pop((collection, id), None)
+        with self.lock:
+            old = self.get(collection, id)
+            if if_version not in (None, old.version if old else 0):
+                raise ConditionFailed(f"{id} isn't at version {if_version}")
+            self.kept.pop((collection, id), None)
 
     def query(
         self,
@@ -244,7 +248,7 @@ class FakeHost:
         self.seen.append((model, route, body))
         self.waited.append(wait)
         try:
-            await asyncio.sleep(self.delay)
+            await asyncio.sleep(0 if route == "/v1/tokenize" else self.delay)  # which no engine is needed for
         except asyncio.CancelledError:
             self.left.set()
             raise

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from genai_stack.config import ModelConfig, PriceConfig, StackConfig
-from genai_stack.errors import EngineFailed, NotDeployedError, Overloaded
+from genai_stack.errors import EngineFailed, ModelWarming, NotDeployedError, Overloaded
 from genai_stack.local.records import SqliteRecords
 from genai_stack.ports import RecordStore
 from genai_stack.protocol import ChatRequest, decode
@@ -175,6 +175,45 @@ def test_a_client_that_leaves_pays_for_what_was_made(priced: Api, several: int) 
     assert entry.cost == 50 * 150 + 4 * several * 600
     assert entry.first is not None
     assert b"usage" not in got
+
+
+@pytest.mark.parametrize("prompt", ["text", "tokens", "conversation"])
+def test_a_client_that_leaves_before_its_answer_pays_for_its_prompt(priced: Api, prompt: str) -> None:
+    id, key = priced.keys.create("leaver")
+    priced.host.reset()
+    priced.host.delay = 30
+    route = ROUTE if prompt == "conversation" else "/v1/completions"
+    body = GOOD[route] if prompt != "tokens" else {"model": CHAT, "prompt": [[1, 2, 3], [4, 5]]}
+    left(priced, key, route, body)
+    (entry,) = entries(priced, id, 1)
+    want = 5 if prompt == "tokens" else 2
+    assert (entry.outcome, entry.status, entry.prompt, entry.completion) == ("left", 499, want, 0)
+    assert entry.cost == want * 150
+    counted = [json.loads(sent) for _, to, sent in priced.host.seen if to == "/v1/tokenize"]
+    if prompt == "conversation":
+        assert counted[0]["messages"][0]["content"] == "Hi"
+    assert len(counted) == (prompt != "tokens")
+
+
+def test_a_client_that_leaves_before_a_model_is_up_pays_nothing(priced: Api) -> None:
+    id, key = priced.keys.create("leaver")
+    priced.host.reset()
+    priced.host.delay, priced.host.failure = 30, ModelWarming("coming")
+    left(priced, key, ROUTE, GOOD[ROUTE])
+    (entry,) = entries(priced, id, 1)
+    assert (entry.outcome, entry.prompt, entry.cost) == ("left", 0, 0)
+
+
+def left(api: Api, key: str, route: str, asked: dict[str, Any]) -> None:
+    body = json.dumps(asked).encode()
+    head = f"POST {route} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", api.port), 5) as raw:
+        raw.sendall(head.encode() + body)
+        until = time.monotonic() + 5
+        while not api.host.seen:
+            assert time.monotonic() < until
+            time.sleep(0.005)
+    assert api.host.left.wait(2)
 
 
 def test_who_sees_whose(priced: Api) -> None:

@@ -30,7 +30,7 @@ BOUND = 255
 COUNTERS = "#counters"
 """Counters live in a partition beside their collection's."""
 EXPIRES = "expires"
-"""The table's TTL attribute (Unix seconds). DynamoDB takes an item away some time after it; until then it isn't shown."""
+"""The table's TTL attribute, in Unix seconds. DynamoDB takes an item away some time after it."""
 _LIVE = "(attribute_not_exists(#expires) OR #expires > :now)"
 
 

@@ -20,6 +20,7 @@ from ..config import StackConfig
 from ..errors import GenAIStackError, MethodNotAllowed, NotFound
 from ..ports import Services
 from . import health, intake, log, models, openapi, usage_routes
+from .answers import Answers
 from .catalogue import Catalogue
 from .charging import Charges
 from .exchange import CLIENT_GONE, ClientGone, Exchange, Handler, stopping
@@ -52,7 +53,7 @@ def build_app(
     ledger = Ledger(services.records)
     prices, limiter = Prices(config.prices), Limiter(services.records)
     charges = Charges(ledger, prices, limiter)
-    metrics = Metrics()
+    answers, metrics = Answers(services.records), Metrics()
 
     def guarded(handler: Handler, scope: KeyScope | None) -> Handler:
         async def handle(exchange: Exchange) -> None:
@@ -69,7 +70,14 @@ def build_app(
     def posted(route: str) -> Handler:
         limit = config.service.max_body_bytes
         handler = forward(
-            route, services.models, catalogue, limiter, prices, max_body_bytes=limit, keep_alive=keep_alive
+            route,
+            services.models,
+            catalogue,
+            limiter,
+            prices,
+            answers,
+            max_body_bytes=limit,
+            keep_alive=keep_alive,
         )
 
         async def counted(exchange: Exchange) -> None:

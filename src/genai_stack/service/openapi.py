@@ -38,6 +38,12 @@ _WAIT = {
     "description": "Seconds to wait for a copy of the model where none is up",
     "schema": {"type": "integer", "minimum": 0, "maximum": WAIT_MOST_SECONDS},
 }
+_ONCE = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same request with the same key has one effect, and the first answer, for a day",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
 _MODEL = {
     "name": "model",
     "in": "path",
@@ -117,7 +123,7 @@ def _post(route: str) -> dict[str, Any]:
     return {
         "operationId": route.removeprefix("/v1/").replace("/", "_"),
         "summary": summary,
-        "parameters": [_WAIT],
+        "parameters": [_WAIT, _ONCE],
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(request)}}},
         "responses": {"200": {"description": "The answer", "content": content}, "default": _failure()},
     }

@@ -45,10 +45,7 @@ class Once:
                 there = msgspec.convert(record.item, Claim)
                 if there.created > new.created - KEPT_SECONDS:
                     if there.digest != new.digest:
-                        raise Conflict(
-                            "This Idempotency-Key was used for another request; take a new key for this one.",
-                            code="idempotency_key_reused",
-                        )
+                        raise reused()
                     return there
             try:
                 version = record.version if record else 0
@@ -64,6 +61,13 @@ class Once:
             place, id = _place(tenant, key)
             item = msgspec.to_builtins(msgspec.structs.replace(claim, made=True))
             self._records.put(place, id, item, expires=claim.created + KEPT_SECONDS)
+
+
+def reused() -> Conflict:
+    return Conflict(
+        "This Idempotency-Key was used for another request; take a new key for this one.",
+        code="idempotency_key_reused",
+    )
 
 
 def gone(claim: Claim) -> Conflict:
