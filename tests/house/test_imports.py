@@ -26,6 +26,7 @@ LEAVES = {
     "toml_lines",
     "machines",
     "managed",
+    "metering",
     "names",
     "ports",
     "registry",

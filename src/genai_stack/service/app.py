@@ -51,7 +51,7 @@ def build_app(
     """
     catalogue = Catalogue(services.registry)
     ledger = Ledger(services.records)
-    prices, limiter = Prices(config.prices), Limiter(services.records)
+    prices, limiter = Prices(config.prices), Limiter(services.records, config.tenants)
     charges = Charges(ledger, prices, limiter)
     answers, metrics = Answers(services.records), Metrics()
 

@@ -40,8 +40,8 @@ class Charges:
                 exchange.request_id.decode(),
             )
         )
-        if (admission := exchange.admission) is not None:
-            admission.meter.settle(admission, used.prompt + used.completion, spent)
+        if exchange.admission is not None:
+            exchange.admission.settle(used.prompt + used.completion, spent)
 
     def batch(
         self,
@@ -78,7 +78,7 @@ class Charges:
 
     def _late(self, entry: Entry) -> None:
         if added := self._ledger.charge(entry):
-            self._limiter.spend(entry.key, added)
+            self._limiter.spend(entry.key, entry.tenant, added)
 
 
 def _outcome(exchange: Exchange) -> Outcome:

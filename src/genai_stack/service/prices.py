@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..config import PriceConfig
+from ..metering import PriceConfig
 from .usage import Used
 
 NANO = 10**9
