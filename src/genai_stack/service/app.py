@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..config import StackConfig
 from ..errors import GenAIStackError, MethodNotAllowed, NotFound
 from ..ports import Services
-from . import health, intake, log, models, openapi, usage_routes
+from . import health, intake, key_routes, log, models, openapi, usage_routes
 from .answers import Answers
 from .catalogue import Catalogue
 from .charging import Charges
@@ -31,6 +31,7 @@ from .limits import Limiter
 from .metrics import CONTENT_TYPE, Metrics
 from .prices import Prices
 from .principal import KeyScope
+from .resources.once import Once
 from .resources.table import resources
 
 KEEP_ALIVE_SECONDS = 10.0
@@ -93,6 +94,9 @@ def build_app(
         "DELETE": guarded(models.deleted(catalogue, services.models), "files"),
     }
     table["/v1/usage"] = {"GET": guarded(usage_routes.shown(services.records), None)}
+    administered = key_routes.routes(keys, Once(services.records), config.service.max_body_bytes)
+    for path, methods in administered.items():
+        table[path] = {method: guarded(handler, "admin") for method, handler in methods.items()}
     kept = resources(services, config, charges, limiter)
     for path, methods in kept.routes.items():
         table[path] = {method: guarded(handler, "files") for method, handler in methods.items()}

@@ -38,6 +38,13 @@ def access(exchange: Exchange, seconds: float) -> None:
         )
 
 
+def administered(exchange: Exchange, event: str, key: str) -> None:
+    """Who made, rotated or revoked which key, by their ids."""
+    by = exchange.principal
+    entry = {"time": time.time(), "event": event, "request_id": exchange.request_id.decode(), "of": key}
+    _write(logging.INFO, {**entry, "key": by.id if by else None})
+
+
 def unexpected(exchange: Exchange, error: BaseException) -> None:
     frames = [
         f"{f.filename.rpartition('/')[2]}:{f.lineno} {f.name}"

@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 
 from ..protocol import anatomy, replies, requests
+from . import key_routes
 from .exchange import Exchange
 from .intake import WAIT_MOST_SECONDS
-from .resources.operations import OPERATIONS, Operation
+from .resources.operations import OPERATIONS as RESOURCES
+from .resources.operations import Operation
 from .usage_routes import UsageReport
 
 _POSTS: dict[str, tuple[str, type[Any], type[Any], type[Any] | None]] = {
@@ -60,6 +62,7 @@ _SPAN = [
         ("tenant", "This tenant's only; another than the key's own takes the scope admin"),
     )
 ]
+OPERATIONS = (*RESOURCES, *key_routes.OPERATIONS)
 _REF = "#/components/schemas/{name}"
 
 
