@@ -13,8 +13,8 @@ EVERY_OTHER = "*"
 
 
 class PriceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One `[[price]]`: what a model's tokens cost, in US dollars for a million of them, to a thousandth. A fine-tune
-    without a price of its own has its base's; a model without one costs nothing."""
+    """One `[[price]]`: what a model costs, by its tokens, in US dollars for a million of them, or by the hour; both to
+    a thousandth. A fine-tune without a price of its own has its base's; a model without one costs nothing."""
 
     model: Annotated[str, msgspec.Meta(min_length=1)]
     """The model's name, as a request says it."""
@@ -27,7 +27,14 @@ class PriceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     training: Dollars = 0.0
     """That a fine-tune of the model was trained on."""
     batch_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 100
-    """What a batch pays of all that."""
+    """What a batch pays of all that, and of an hour."""
+    hour: Dollars = 0.0
+    """Of a copy of the model, instead of its tokens: a request pays for the seconds that the model took over it,
+    divided by `at_once`; a batch for all of its own."""
+    at_once: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1
+    """Requests that share a copy when it is full."""
+    training_hour: Dollars = 0.0
+    """Of a machine that a fine-tune of the model runs on, beside its tokens."""
 
 
 class TenantConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +61,9 @@ def refuse_prices(prices: Iterable[PriceConfig], refuse: Refuse) -> None:
         if price.model in seen:
             refuse(f"{price.model!r} has two prices; give it one", "price", index, "model")
         seen.add(price.model)
-        for name in ("input", "cached", "output", "training"):
+        if price.hour and (price.input or price.cached or price.output):
+            refuse("a price is by the token or by the hour; leave one out", "price", index, "hour")
+        for name in ("input", "cached", "output", "training", "hour", "training_hour"):
             value = getattr(price, name)
             if value is not None and abs(value * 1000 - round(value * 1000)) > 1e-6:
                 refuse(f"{value} is finer than a thousandth of a dollar; round it", "price", index, name)

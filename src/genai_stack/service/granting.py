@@ -1,5 +1,5 @@
-"""What a key with the scope `admin` may do with others: it gives no more than it has, and has to do with keys of its own
-tenant. One that was made without a tenant, and the stack's own, has to do with those of every tenant."""
+"""What a key with the scope `admin` may do with others: it gives no more than it has, and has to do with keys of its
+own tenant. One that was made without a tenant, and the stack's own, has to do with those of every tenant."""
 
 from __future__ import annotations
 

@@ -39,7 +39,8 @@ stream too; `left`: the client was gone before the end."""
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """`time` is when it ended, in Unix seconds; `cost` is in nanodollars; `first` (to the first byte) and `seconds` are
     the request's. `model` is empty where the request named none there is. `what` is the request's id, the batch's or
-    the fine-tuning job's. Kept by position: new fields go to the end, with a default."""
+    the fine-tuning job's. `served` are the seconds that the model or the job took, which a price by the hour goes by.
+    Kept by position: new fields go to the end, with a default."""
 
     time: float
     tenant: str
@@ -55,6 +56,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     first: float | None
     seconds: float
     what: str
+    served: float = 0.0
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -21,13 +21,15 @@ from ..metering import EVERY_OTHER, TenantConfig
 from ..ports import RecordStore
 from ..protocol import ChatRequest, CompletionRequest
 from .exchange import Exchange
-from .prices import Price
+from .prices import Price, of_time
 from .principal import MASTER, UNLIMITED, Limits, Principal
 from .tab import ALIVE_SECONDS, Holder, Share, Tab, Tabs, month_of, take
 
 BYTES_PER_TOKEN = 4
 DEFAULT_ANSWER = 1024
 """Tokens set aside for an answer that was given no `max_tokens`, or as many as the key's limit has room for."""
+DEFAULT_SECONDS = 60.0
+"""Set aside of a budget for an answer of a model that is paid by the hour."""
 SETTLE_SECONDS = 1.0
 """How long what a process took and doesn't use stays with it."""
 _MOST = 4096
@@ -72,6 +74,8 @@ class Limiter:
         ]
         prompt, answer = _estimate(request, size, [meter.limits for meter in meters])
         nano = prompt * price.input + answer * price.output
+        if price.hour:
+            nano += of_time(price.hour, DEFAULT_SECONDS, price.at_once)
         held: list[Held] = []
         try:
             for meter in meters:
