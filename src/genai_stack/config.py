@@ -63,6 +63,10 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request body over this gets 413."""
     max_file_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 8 * 1024 * 1024 * 1024
     """A file over this gets 413, whether it comes whole or in parts."""
+    max_concurrent: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 512
+    """Requests to models that one process has running; a quarter of that may wait for a place, more get 429."""
+    max_wait_seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 0.25
+    """For a place. Who would wait longer gets 429, and so does everyone while the process itself is that late."""
     gateway: GatewayConfig = GatewayConfig()
 
 

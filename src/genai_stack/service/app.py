@@ -28,6 +28,7 @@ from .inference import ROUTES, forward
 from .keys import ApiKeys
 from .ledger import Ledger
 from .limits import Limiter
+from .load import Load
 from .metrics import CONTENT_TYPE, Metrics
 from .prices import Prices
 from .principal import KeyScope
@@ -55,6 +56,7 @@ def build_app(
     prices, limiter = Prices(config.prices), Limiter(services.records, config.tenants)
     charges = Charges(ledger, prices, limiter)
     answers, metrics = Answers(services.records), Metrics()
+    load = Load(config.service.max_concurrent, config.service.max_wait_seconds, metrics)
 
     def guarded(handler: Handler, scope: KeyScope | None) -> Handler:
         async def handle(exchange: Exchange) -> None:
@@ -77,12 +79,14 @@ def build_app(
             limiter,
             prices,
             answers,
+            load,
             max_body_bytes=limit,
             keep_alive=keep_alive,
         )
 
         async def counted(exchange: Exchange) -> None:
             ledger.check()
+            load.check()
             await handler(exchange)
 
         return guarded(counted, "inference")

@@ -21,6 +21,7 @@ from .answers import Answers
 from .catalogue import Catalogue
 from .exchange import ClientGone, Exchange, Handler, UntilGone
 from .limits import Limiter
+from .load import Load
 from .prices import Prices
 from .resources.asked import idempotency_key, principal
 from .streaming import relay
@@ -46,6 +47,7 @@ def forward(
     limiter: Limiter,
     prices: Prices,
     answers: Answers,
+    load: Load,
     *,
     max_body_bytes: int,
     keep_alive: float,
@@ -71,6 +73,13 @@ def forward(
     async def answer(
         exchange: Exchange, request: Any, body: bytes, wait: float | None, *, stays: bool = False
     ) -> None:
+        await load.enter()
+        try:
+            await ask(exchange, request, body, wait, stays)
+        finally:
+            load.leave(exchange.served)
+
+    async def ask(exchange: Exchange, request: Any, body: bytes, wait: float | None, stays: bool) -> None:
         name = exchange.model
         assert name is not None, "found before"
         price = prices.of(name, exchange.base)
