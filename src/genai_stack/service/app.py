@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -35,6 +35,9 @@ from .principal import KeyScope
 from .resources.once import Once
 from .resources.table import resources
 
+if TYPE_CHECKING:
+    from .telemetry import Telemetry  # which loads OpenTelemetry
+
 KEEP_ALIVE_SECONDS = 10.0
 _EXCHANGE = "genai_stack.exchange"
 
@@ -45,8 +48,11 @@ def build_app(
     keys: ApiKeys,
     config: StackConfig = StackConfig(),  # noqa: B008 - frozen
     keep_alive: float = KEEP_ALIVE_SECONDS,
+    telemetry: Telemetry | None = None,
+    stage: str | None = None,
 ) -> ASGIApp:
-    """The API over `services`. `keep_alive` is the silence, in seconds, after which a stream gets a comment.
+    """The API over `services`. `keep_alive` is the silence, in seconds, after which a stream gets a comment. With
+    `stage` the log's lines tell CloudWatch that stage's metrics.
 
     When the server stops it closes `services.models`, in the event loop that used it, gives back what it holds of keys'
     limits and writes what the ledger holds.
@@ -116,10 +122,12 @@ def build_app(
         await services.models.close()
         await limiter.close()
         await ledger.close()
+        if telemetry is not None:
+            await asyncio.to_thread(telemetry.close)
 
     routes = [Route(template, _Endpoint(template, methods)) for template, methods in table.items()]
     router = Router(routes, redirect_slashes=False, default=_unknown, lifespan=lifespan)
-    return _around(router, metrics, charges)
+    return _around(router, metrics, charges, telemetry, stage)
 
 
 class _Endpoint:
@@ -152,7 +160,9 @@ async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
     )
 
 
-def _around(router: Router, metrics: Metrics, charges: Charges) -> ASGIApp:
+def _around(
+    router: Router, metrics: Metrics, charges: Charges, telemetry: Telemetry | None, stage: str | None
+) -> ASGIApp:
     """Errors become answers; every request is counted, charged and logged once, whatever became of it."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -190,7 +200,9 @@ def _around(router: Router, metrics: Metrics, charges: Charges) -> ASGIApp:
             )
             if exchange.principal is not None and exchange.route in ROUTES:
                 charges.request(exchange, seconds)
-            log.access(exchange, seconds)
+            if telemetry is not None and exchange.principal is not None:
+                telemetry.record(exchange, seconds)
+            log.access(exchange, seconds, stage if exchange.route in ROUTES else None)
 
     return app
 

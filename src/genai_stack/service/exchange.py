@@ -39,10 +39,10 @@ class ClientGone(Exception):
 class Exchange:
     """`route` is the matched template, never the raw path. `model` is a name the registry knows, so that both are
     safe to log. `base` is what that model was tuned from. `used` is what the answer reported. `gone`: the client has
-    left; `uploading`: its body is still coming; `broken`: the answer began and ended in an error. `told` are
-    headers of any answer, `admission` is what was set aside of the limits. `first_byte` is the model's first, in
-    seconds from the start: a comment that keeps a stream alive is none. `asked` is when the model was, by the clock of
-    `started`, and `served` how many seconds it took, 0 where it wasn't."""
+    left; `streamed`: the answer comes in events; `uploading`: the body is still coming; `broken`: the answer began and
+    ended in an error. `told` are headers of any answer, `admission` is what was set aside of the limits. `first_byte`
+    is the model's first, in seconds from the start: a comment that keeps a stream alive is none. `asked` is when the
+    model was, by the clock of `started`, and `served` how many seconds it took, 0 where it wasn't."""
 
     __slots__ = (
         "_send",
@@ -64,6 +64,7 @@ class Exchange:
         "served",
         "started",
         "status",
+        "streamed",
         "told",
         "uploading",
         "used",
@@ -82,6 +83,7 @@ class Exchange:
         self.status = 0
         self.first_byte: float | None = None
         self.gone = False
+        self.streamed = False
         self.uploading = False
         self.broken = False
         self.admission: Admission | None = None

@@ -80,7 +80,7 @@ async def relay(
     stream's last event. However it ends, the exchange knows what the model had used when it did.
     """
     pulse = Pulse(exchange, keep_alive)
-    exchange.asked = perf_counter()
+    exchange.asked, exchange.streamed = perf_counter(), True
     problem: GenAIStackError | None = None
     complete = False
     try:
