@@ -180,6 +180,15 @@ def test_a_client_that_leaves_before_its_answer_pays_for_its_prompt(priced: Api,
     assert len(counted) == (prompt != "tokens")
 
 
+def test_a_client_that_leaves_before_a_stream_s_first_event_pays_for_its_prompt(priced: Api) -> None:
+    id, key = priced.keys.create("leaver")
+    priced.host.reset()
+    priced.host.script = [HANG]
+    left(priced, key, ROUTE, {**GOOD[ROUTE], "stream": True})
+    (entry,) = entries(priced, id, 1)
+    assert (entry.outcome, entry.prompt, entry.completion, entry.cost) == ("left", 2, 0, 300)
+
+
 def test_a_client_that_leaves_before_a_model_is_up_pays_nothing(priced: Api) -> None:
     id, key = priced.keys.create("leaver")
     priced.host.reset()

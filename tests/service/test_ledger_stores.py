@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from genai_stack.service.charging import Charges
 from genai_stack.service.ledger import Entry, Ledger
 from genai_stack.service.limits import Limiter
 from genai_stack.service.prices import Prices
-from genai_stack.service.tab import COLLECTION
+from genai_stack.service.tab import COLLECTION, Tabs
 from genai_stack.service.usage import Used
 from tests.aws.account import account
 from tests.contracts.adapters import RECORDS
@@ -34,6 +36,7 @@ from tests.service.fakes import (
     TUNED,
     MemoryRecords,
 )  # fmt: skip
+from tests.service.resources.mortal import Died, Mortal
 from tests.service.test_ledger import CONFIG, ROUTE
 
 
@@ -137,6 +140,49 @@ def test_both_stores_keep_days_and_tenants_apart(
         found = list(accounts.entries(records, tenant, days[1], days[2]))
         assert found == [e for e in written if e.tenant == tenant and ledger_module.day_of(e.time) in days[1:3]]
     assert len(list(accounts.entries(records, "t", days[0], days[-1]))) == 0
+
+
+def test_a_crash_between_ledger_and_budget_loses_nothing() -> None:
+    records = MemoryRecords()
+    dying = Mortal(records)
+    seen: dict[str, Any] = {
+        "id": "batch_1", "tenant": "t", "key": "k", "model": CHAT, "base": None, "ended": 1e9, "began": 9e8,
+    }  # fmt: skip
+    for after in range(12):
+        dying.after = after
+        with suppress(Died):
+            Charges(Ledger(dying), Prices(CONFIG.prices), Limiter(dying)).batch(**seen, used=Used(1000, 100))
+    (batch,) = accounts.entries(records, "t", "2001-09-09", "2001-09-09")
+    assert batch.cost > 0
+    assert records.kept[COLLECTION, "k"].item["spent"] == batch.cost
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(1, 100)), max_size=20))
+def test_what_is_told_late_counts_once(told: list[tuple[str, int]]) -> None:
+    records = MemoryRecords()
+    for what, nano in told:
+        for _ in range(2):
+            Tabs(records, "p").spend("k", what, nano)
+    assert Tabs(records, "p").read("k").spent == sum(dict(told).values())
+
+
+async def test_two_who_write_at_once_lose_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "PAGE", 1)
+    records, write, met = MemoryRecords(), Ledger.write, threading.Barrier(2)
+
+    def together(self: Ledger, place: str, id: str, page: Any) -> None:
+        with suppress(threading.BrokenBarrierError):
+            met.wait(0.3)
+        write(self, place, id, page)
+
+    monkeypatch.setattr(Ledger, "write", together)
+    ledger = Ledger(records)
+    for n in range(3):
+        ledger.note(entry(n))
+    ledger._due()
+    await asyncio.gather(ledger._flushed(), ledger.close())
+    found = list(accounts.entries(records, "t", "2000-01-01", "2999-01-01"))
+    assert sorted(e.prompt for e in found) == list(range(3))
 
 
 def test_a_batch_is_charged_once_with_the_most_anyone_saw() -> None:

@@ -34,6 +34,7 @@ from .prices import Prices
 from .principal import KeyScope
 from .resources.once import Once
 from .resources.table import resources
+from .usage import NOTHING
 
 if TYPE_CHECKING:
     from .telemetry import Telemetry  # which loads OpenTelemetry
@@ -198,7 +199,7 @@ def _around(
                 exchange.used.prompt,
                 exchange.used.completion,
             )
-            if exchange.principal is not None and exchange.route in ROUTES:
+            if exchange.principal is not None and (exchange.route in ROUTES or exchange.used != NOTHING):
                 charges.request(exchange, seconds)
             if telemetry is not None and exchange.principal is not None:
                 telemetry.record(exchange, seconds)

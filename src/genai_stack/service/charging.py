@@ -90,8 +90,9 @@ class Charges:
         )  # fmt: skip
 
     def _late(self, entry: Entry) -> None:
-        if added := self._ledger.charge(entry):
-            self._limiter.spend(entry.key, entry.tenant, added)
+        """The budget is told again each time, of the whole: a crash between the two leaves it to whoever looks next."""
+        if cost := self._ledger.charge(entry):
+            self._limiter.spend(entry.key, entry.tenant, entry.what, cost)
 
 
 def ran(job: Job) -> float:

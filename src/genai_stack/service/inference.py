@@ -27,7 +27,7 @@ from .resources.asked import idempotency_key, principal
 from .streaming import relay
 from .unanswered import read
 from .upstream import refusal
-from .usage import StreamedUsage, counts
+from .usage import NOTHING, StreamedUsage, counts
 
 ROUTES: dict[str, tuple[type[Any], str | None]] = {
     "/v1/chat/completions": (ChatRequest, "chat"),
@@ -88,7 +88,12 @@ def forward(
         if generates and request.stream:
             usage = StreamedUsage(request, body)
             upstream = models.stream(name, route, usage.body, wait=wait)
-            await relay(exchange, upstream, usage, keep_alive=keep_alive)
+            try:
+                await relay(exchange, upstream, usage, keep_alive=keep_alive)
+            except ClientGone:
+                if exchange.used == NOTHING:
+                    exchange.used = await read(models, name, request)
+                raise
             return
         exchange.asked = perf_counter()
         try:

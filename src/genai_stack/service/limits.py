@@ -96,12 +96,13 @@ class Limiter:
                 tab = await asyncio.to_thread(self._tabs.read, holder)
                 take(tab, Limits(budget=limits.budget), Share(nano=1), "", time.time(), whose)
 
-    def spend(self, key: str, tenant: str, nano: int) -> None:
-        """What a batch or a fine-tune took. Waits on the store: call it in a thread."""
+    def spend(self, key: str, tenant: str, what: str, nano: int) -> None:
+        """What the batch or fine-tune of that id took, in all; again, it counts once. Waits on the store: call it in a
+        thread."""
         shared = self._of_tenant(key, tenant)
         for holder, limits, whose in _holders(key, UNLIMITED, tenant, shared):
             if whose == "key" or limits.budget is not None:
-                self._tabs.spend(holder, nano)
+                self._tabs.spend(holder, what, nano)
 
     async def close(self) -> None:
         """Gives back what was taken and not used."""

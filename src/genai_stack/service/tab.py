@@ -26,11 +26,13 @@ ALIVE_SECONDS = 60.0
 KEPT_SECONDS = 40 * 86_400.0
 """Longer than a month, of which a tab has the spending."""
 _SHARE = 100
+_LATE = 64
 
 
 class Tab(msgspec.Struct, frozen=True, omit_defaults=True):
     """`requests` and `tokens` are of `minute` (since 1970), `spent` of `month`, in nanodollars. `open` has for each
-    process its places for requests at the same time, and until when (Unix seconds) they are its own."""
+    process its places for requests at the same time, and until when (Unix seconds) they are its own. `late` has what
+    the last batches and fine-tunes took, by their ids, so that one that is told again counts once."""
 
     minute: int = 0
     requests: int = 0
@@ -38,6 +40,7 @@ class Tab(msgspec.Struct, frozen=True, omit_defaults=True):
     month: str = ""
     spent: int = 0
     open: dict[str, tuple[int, float]] = {}
+    late: dict[str, int] = {}
 
     def at(self, now: float) -> Tab:
         """With a new minute's and a new month's counts at nothing, and without the dead."""
@@ -124,6 +127,14 @@ def give_back(tab: Tab, left: Share, minute: int, month: str, process: str, now:
     )
 
 
+def spent(tab: Tab, what: str, nano: int) -> Tab:
+    """The tab with what `what` took in all: what it was told of that before is part of it."""
+    late = {id: cost for id, cost in tab.late.items() if id != what}
+    late = dict([*late.items(), (what, nano)][-_LATE:])
+    more = nano - tab.late.get(what, 0)
+    return msgspec.structs.replace(tab, spent=max(tab.spent + more, 0), late=late)
+
+
 class Tabs:
     """The tabs in `records`, by the ids of their holders. All of it waits on the store: call it in a thread."""
 
@@ -149,11 +160,11 @@ class Tabs:
             if self._put(holder, after, version):
                 return after
 
-    def spend(self, holder: str, nano: int) -> None:
-        """For what was used outside of requests."""
+    def spend(self, holder: str, what: str, nano: int) -> None:
+        """What `what` took outside of requests, in all."""
         while True:
             tab, version, _ = self._now(holder)
-            if self._put(holder, msgspec.structs.replace(tab, spent=tab.spent + nano), version):
+            if tab.late.get(what) == nano or self._put(holder, spent(tab, what, nano), version):
                 return
 
     def _now(self, holder: str) -> tuple[Tab, int, float]:
