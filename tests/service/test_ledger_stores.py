@@ -168,15 +168,19 @@ def test_what_is_told_late_counts_once(told: list[tuple[str, int]]) -> None:
 
 async def test_two_who_write_at_once_lose_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "PAGE", 1)
-    records, write, met = MemoryRecords(), Ledger.write, threading.Barrier(2)
+    records, met = MemoryRecords(), threading.Barrier(2)
 
-    def together(self: Ledger, place: str, id: str, page: Any) -> None:
-        with suppress(threading.BrokenBarrierError):
-            met.wait(0.3)
-        write(self, place, id, page)
+    class Shared(list[Any]):
+        """Two who have written the first page strike it off in the same moment."""
 
-    monkeypatch.setattr(Ledger, "write", together)
+        def __delitem__(self, at: Any) -> None:
+            for step in (lambda: super(Shared, self).__delitem__(at), lambda: None):
+                with suppress(threading.BrokenBarrierError):
+                    met.wait(1)
+                step()
+
     ledger = Ledger(records)
+    ledger._unwritten = Shared()
     for n in range(3):
         ledger.note(entry(n))
     ledger._due()
