@@ -38,6 +38,7 @@ bench: .venv/.test
 	.venv/bin/python -m benchmarks.doors
 	.venv/bin/python -m benchmarks.overhead
 	.venv/bin/python -m benchmarks.sagemaker $(AIOBOTOCORE)
+	.venv/bin/python -m benchmarks.shedding
 	.venv/bin/python -m benchmarks.throughput
 	.venv/bin/python -m benchmarks.training
 

@@ -15,6 +15,6 @@ logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)
 logging.getLogger("genai_stack.service").setLevel(logging.INFO)
 gc.disable()  # until all is loaded: a sixth of the start
 services = aws_services(stage())
-app = build_app(services, keys=ApiKeys(services.records), config=load_config(find_config()))
+app = build_app(services, keys=ApiKeys(services.records), config=load_config(find_config()), stage=stage())
 gc.freeze()
 gc.enable()

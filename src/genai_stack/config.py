@@ -16,6 +16,7 @@ from .catalogue import ModelConfig, refuse_misfit
 from .choices import refuse_large
 from .errors import ConfigError
 from .machines import MACHINES, Machine
+from .metering import PriceConfig, TenantConfig, refuse_prices, refuse_tenants
 from .toml_lines import TomlPath, line_of, lines_by_path
 
 FILE_NAME = "stack.toml"
@@ -62,28 +63,11 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request body over this gets 413."""
     max_file_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 8 * 1024 * 1024 * 1024
     """A file over this gets 413, whether it comes whole or in parts."""
+    max_concurrent: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 512
+    """Requests to models that one process has running; a quarter of that may wait for a place, more get 429."""
+    max_wait_seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 0.25
+    """For a place. Who would wait longer gets 429, and so does everyone while the process itself is that late."""
     gateway: GatewayConfig = GatewayConfig()
-
-
-Dollars = Annotated[float, msgspec.Meta(ge=0, le=10**6)]
-
-
-class PriceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One `[[price]]`: what a model's tokens cost, in US dollars for a million of them, to a thousandth. A fine-tune
-    without a price of its own has its base's; a model without one costs nothing."""
-
-    model: Annotated[str, msgspec.Meta(min_length=1)]
-    """The model's name, as a request says it."""
-    input: Dollars = 0.0
-    """Of the prompt."""
-    cached: Dollars | None = None
-    """Of the prompt, where the model didn't have to read it again; as `input` unless it says."""
-    output: Dollars = 0.0
-    """Of the answer."""
-    training: Dollars = 0.0
-    """That a fine-tune of the model was trained on."""
-    batch_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 100
-    """What a batch pays of all that."""
 
 
 class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -209,6 +193,8 @@ class StackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     training: TrainingConfig = TrainingConfig()
     prices: tuple[PriceConfig, ...] = msgspec.field(default=(), name="price")
     """What tokens cost, by model."""
+    tenants: tuple[TenantConfig, ...] = msgspec.field(default=(), name="tenant")
+    """What tenants may use, all their keys together."""
     gates: tuple[GateConfig, ...] = msgspec.field(default=(), name="gate")
     """What a version must have shown before it is promoted; all that name its model."""
     models: tuple[ModelConfig, ...] = msgspec.field(default=DEFAULT_MODELS, name="model")
@@ -299,7 +285,7 @@ def parse_config(
         path = _path(where.rstrip("`"))
         raise ConfigError(f"{_dotted(path)}: {message}", file=file, line=line_of(lines, path)) from None
     _refuse_twins(config, lines, file)
-    _refuse_prices(config, lines, file)
+    _refuse_metering(config, lines, file)
     _refuse_misfits(config.training, lines, file)
     _refuse_models(config, lines, file, region)
     where_from = base or Path.cwd()
@@ -339,22 +325,12 @@ def _refuse_twins(config: StackConfig, lines: dict[TomlPath, int], file: str) ->
         seen.add(model.name)
 
 
-def _refuse_prices(config: StackConfig, lines: dict[TomlPath, int], file: str) -> None:
-    seen: set[str] = set()
-    for index, price in enumerate(config.prices):
-        if price.model in seen:
-            line = line_of(lines, ("price", index, "model"))
-            raise ConfigError(f"{price.model!r} has two prices; give it one", file=file, line=line)
-        seen.add(price.model)
-        for name in ("input", "cached", "output", "training"):
-            value = getattr(price, name)
-            if value is not None and abs(value * 1000 - round(value * 1000)) > 1e-6:
-                line = line_of(lines, ("price", index, name))
-                raise ConfigError(
-                    f"price[{index}].{name}: {value} is finer than a thousandth of a dollar; round it",
-                    file=file,
-                    line=line,
-                )
+def _refuse_metering(config: StackConfig, lines: dict[TomlPath, int], file: str) -> None:
+    def refuse(message: str, *path: str | int) -> NoReturn:
+        raise ConfigError(f"{_dotted(path)}: {message}", file=file, line=line_of(lines, path))
+
+    refuse_prices(config.prices, refuse)
+    refuse_tenants(config.tenants, refuse)
 
 
 def _refuse_misfits(training: TrainingConfig, lines: dict[TomlPath, int], file: str) -> None:

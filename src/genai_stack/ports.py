@@ -67,10 +67,17 @@ class RecordStore(Protocol):
 
     def get(self, collection: str, id: str) -> Record | None: ...
     def put(
-        self, collection: str, id: str, item: Mapping[str, Any], *, if_version: int | None = None
+        self,
+        collection: str,
+        id: str,
+        item: Mapping[str, Any],
+        *,
+        if_version: int | None = None,
+        expires: float | None = None,
     ) -> Record:
-        """`if_version` 0 creates only, n replaces version n only, None writes whatever is there.
-        Raises ConditionFailed."""
+        """`if_version` 0 creates only, n replaces version n only, None writes whatever is there. From `expires` (Unix
+        seconds, rounded up) on the record isn't there for anyone, and some time later it takes no room; what is put in
+        its place may go on counting its versions. Raises ConditionFailed."""
 
     def delete(self, collection: str, id: str, *, if_version: int | None = None) -> None:
         """Raises ConditionFailed; nothing happens when the record doesn't exist and no version is asked."""

@@ -40,6 +40,31 @@ def mlflow() -> TrackingServer | None:
     return TrackingServer(uri, os.environ.get("MLFLOW_EXPERIMENT_NAME") or "genai-stack") if uri else None
 
 
+class Signals(NamedTuple):
+    """What OpenTelemetry is sent by: "otlp", "console" or "none" for either."""
+
+    traces: str
+    metrics: str
+    protocol: str
+
+
+def telemetry() -> Signals | None:
+    """`OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER` and `OTEL_EXPORTER_OTLP_PROTOCOL`, each else as the specification
+    has it (otlp, otlp, http/protobuf). None, and so off, unless one of the first two or an endpoint of OTLP's is set,
+    and where `OTEL_SDK_DISABLED` is true. What else there is of `OTEL_…` OpenTelemetry's SDK reads by itself.
+
+    https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+    """
+    endpoints = [f"OTEL_EXPORTER_OTLP_{which}ENDPOINT" for which in ("", "TRACES_", "METRICS_")]
+    exporters = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER")
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return None
+    if not any(os.environ.get(name) for name in (*endpoints, *exporters)):
+        return None
+    traces, metrics = (os.environ.get(name) or "otlp" for name in exporters)
+    return Signals(traces, metrics, os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf")
+
+
 def child_environment(**extra: str) -> dict[str, str]:
     """This process's environment plus `extra`, for a child process."""
     return {**os.environ, **extra}

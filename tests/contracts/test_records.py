@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,6 +174,60 @@ def test_queries_page_in_both_directions(store: RecordStore) -> None:
     assert store.query("nothing") == []
 
 
+def test_a_record_that_has_expired_is_not_there(store: RecordStore) -> None:
+    past, future = time.time() - 1, time.time() + 3600
+    store.put("c", "old", {"n": 1}, expires=past)
+    store.put("c", "young", {"n": 2}, expires=future)
+    store.put("c", "ever", {"n": 3})
+    assert store.get("c", "old") is None
+    assert store.get("c", "young") == Record("young", {"n": 2}, 1)
+    assert [record.id for record in store.query("c")] == ["ever", "young"]
+    assert [record.id for record in store.query("c", limit=2, descending=True)] == ["young", "ever"]
+    for write in (
+        lambda: store.put("c", "old", {}, if_version=1),
+        lambda: store.delete("c", "old", if_version=1),
+    ):
+        with pytest.raises(ConditionFailed):
+            write()
+    again = store.put("c", "old", {"n": 4}, if_version=0)
+    assert store.get("c", "old") == again, "what is written without an end has none"
+    assert store.put("c", "young", {"n": 5}, if_version=1, expires=past).version == 2
+    assert store.get("c", "young") is None
+    store.delete("c", "young")
+    store.delete("c", "old", if_version=again.version)
+
+
+def test_what_expired_takes_no_room_for_long(tmp_path: Path) -> None:
+    store, path = RECORDS["local"](tmp_path), tmp_path / "records.sqlite"
+    for n in range(60):
+        store.put("c", str(n), {}, expires=time.time() + 3600)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE records SET expires = 1")
+    for n in range(3):
+        store.put("d", str(n), {}, expires=time.time() + 3600)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM records").fetchone() == (3,)
+    connection.close()
+    store.close()
+
+
+def test_a_file_from_before_records_expired(tmp_path: Path) -> None:
+    path = tmp_path / "records.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE records (collection BLOB NOT NULL, id BLOB NOT NULL, item TEXT NOT NULL, "
+            "version INTEGER NOT NULL, PRIMARY KEY (collection, id)) WITHOUT ROWID"
+        )
+        connection.execute("INSERT INTO records VALUES (?, ?, ?, ?)", (b"c", b"a", '{"n":1}', 4))
+    connection.close()
+    for _ in range(2):
+        store = RECORDS["local"](tmp_path)
+        assert store.get("c", "a") == Record("a", {"n": 1}, 4)
+        store.put("c", "b", {}, expires=1.0)
+        assert store.get("c", "b") is None
+        store.close()
+
+
 def test_counters(store: RecordStore) -> None:
     assert store.add("usage", "a", 0) == 0
     assert store.add("usage", "a", 3) == 3
@@ -233,18 +289,30 @@ class RecordsMachine(RuleBasedStateMachine):
         self.store = RECORDS[self.adapter](Path(self.directory.name))
         self.model: dict[tuple[str, str], tuple[dict[str, Any], int]] = {}
         self.counters: dict[tuple[str, str], int] = {}
+        self.expired: dict[tuple[str, str], int] = {}
 
-    @rule(c=COLLECTIONS, id=IDS, item=ITEMS, version=st.none() | st.integers(0, 3))
-    def put(self, c: str, id: str, item: dict[str, Any], version: int | None) -> None:
+    @rule(
+        c=COLLECTIONS,
+        id=IDS,
+        item=ITEMS,
+        version=st.none() | st.integers(0, 3),
+        lasts=st.sampled_from([None, None, 1e6, -1.0]),
+    )
+    def put(self, c: str, id: str, item: dict[str, Any], version: int | None, lasts: float | None) -> None:
         now = self.model.get((c, id), ({}, 0))[1]
+        expires = None if lasts is None else time.time() + lasts
         try:
-            record = self.store.put(c, id, item, if_version=version)
+            record = self.store.put(c, id, item, if_version=version, expires=expires)
         except ConditionFailed:
             assert version not in (None, now)
         else:
             assert version in (None, now)
-            assert record == Record(id, item, now + 1)
-            self.model[c, id] = (item, now + 1)
+            before = now or self.expired.pop((c, id), 0)
+            assert record in (Record(id, item, now + 1), Record(id, item, before + 1))
+            self.model[c, id] = (item, record.version)
+            if lasts is not None and lasts < 0:
+                del self.model[c, id]
+                self.expired[c, id] = record.version
 
     @rule(c=COLLECTIONS, id=IDS, version=st.none() | st.integers(0, 3))
     def delete(self, c: str, id: str, version: int | None) -> None:

@@ -27,6 +27,7 @@ LEAVES = {
     "toml_lines",
     "machines",
     "managed",
+    "metering",
     "names",
     "ports",
     "registry",
@@ -68,7 +69,7 @@ TRAINERS = {
 TABLE: dict[str, tuple[set[str], set[str]]] = {
     **{leaf: (LEAVES, {"msgspec"}) for leaf in LEAVES},
     "sources": (LEAVES | {"wiring"}, {"msgspec", "huggingface_hub"}),
-    "service": (LEAVES, {"msgspec", "aiohttp", "python_multipart", *SERVING}),
+    "service": (LEAVES, {"msgspec", "aiohttp", "python_multipart", "opentelemetry", *SERVING}),
     "hosting": (LEAVES, {"msgspec", "aiohttp", *SERVING, *ENGINE}),
     "training": (LEAVES | {"wiring", "hosting.publish"}, {"msgspec", *TRAINERS}),
     "bulk": (LEAVES | {"wiring", "client.endpoint", "client.child"}, {"msgspec", "lm_eval", "torch"}),
@@ -188,6 +189,7 @@ HEAVY = (
     "mlflow",
     "openvino",
     "openvino_genai",
+    "opentelemetry",
     "aws_cdk",
     "openai",
     "rich",
@@ -195,7 +197,8 @@ HEAVY = (
 
 
 @pytest.mark.parametrize(
-    "module", ["genai_stack", "genai_stack.client", "genai_stack.cli", "genai_stack.wiring"]
+    "module",
+    ["genai_stack", "genai_stack.client", "genai_stack.cli", "genai_stack.wiring", "genai_stack.service"],
 )
 def test_nothing_heavy_loads_before_it_is_used(module: str) -> None:
     program = f"import sys, {module}; print(*(m for m in {HEAVY!r} if m in sys.modules))"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
@@ -22,24 +23,42 @@ HANG = object()
 class MemoryRecords:
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], Record] = {}
+        self.expiring: dict[tuple[str, str], float] = {}
+        self.lock = threading.Lock()
         self.reads = 0
 
     def get(self, collection: str, id: str) -> Record | None:
         self.reads += 1
+        if self.expiring.get((collection, id), time.time() + 1) <= time.time():
+            self.kept.pop((collection, id), None)
         return self.kept.get((collection, id))
 
     def put(
-        self, collection: str, id: str, item: Mapping[str, Any], *, if_version: int | None = None
+        self,
+        collection: str,
+        id: str,
+        item: Mapping[str, Any],
+        *,
+        if_version: int | None = None,
+        expires: float | None = None,
     ) -> Record:
-        old = self.kept.get((collection, id))
-        version = old.version if old else 0
-        if if_version not in (None, version):
-            raise ConditionFailed(f"{id} is at version {version}")
-        record = self.kept[collection, id] = Record(id, dict(item), version + 1)
-        return record
+        with self.lock:
+            old = self.get(collection, id)
+            version = old.version if old else 0
+            if if_version not in (None, version):
+                raise ConditionFailed(f"{id} is at version {version}")
+            self.expiring.pop((collection, id), None)
+            if expires is not None:
+                self.expiring[collection, id] = expires
+            record = self.kept[collection, id] = Record(id, dict(item), version + 1)
+            return record
 
     def delete(self, collection: str, id: str, *, if_version: int | None = None) -> None:
-        self.kept.pop((collection, id), None)
+        with self.lock:
+            old = self.get(collection, id)
+            if if_version not in (None, old.version if old else 0):
+                raise ConditionFailed(f"{id} isn't at version {if_version}")
+            self.kept.pop((collection, id), None)
 
     def query(
         self,
@@ -229,7 +248,7 @@ class FakeHost:
         self.seen.append((model, route, body))
         self.waited.append(wait)
         try:
-            await asyncio.sleep(self.delay)
+            await asyncio.sleep(0 if route == "/v1/tokenize" else self.delay)  # which no engine is needed for
         except asyncio.CancelledError:
             self.left.set()
             raise

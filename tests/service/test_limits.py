@@ -24,7 +24,7 @@ from genai_stack.service import ApiKeys, accounts, build_app
 from genai_stack.service import ledger as ledger_module
 from genai_stack.service import limits as limits_module
 from genai_stack.service.limits import Meter
-from genai_stack.service.principal import Limits, Principal
+from genai_stack.service.principal import Limits
 from genai_stack.service.tab import ALIVE_SECONDS, COLLECTION, Share, Tab, Tabs, give_back, take
 from tests.aws.account import account
 from tests.contracts.adapters import RECORDS
@@ -187,13 +187,13 @@ def test_processes_never_pass_a_limit_together(
         monkeypatch.setenv(name, value)
     records: RecordStore = RECORDS[adapter](tmp_path)
     limit = 20 if adapter == "aws" else 300
-    who = Principal("k", "k", "k", limits=Limits(requests_per_minute=limit, tokens_per_minute=limit * 7))
+    limits = Limits(requests_per_minute=limit, tokens_per_minute=limit * 7)
     admitted: list[int] = []
     if adapter != "aws":  # whose signatures have the time in them
         monkeypatch.setattr(time, "time", lambda: NOON)
 
     async def process(name: str) -> None:
-        meter = Meter(Tabs(records, name), who)
+        meter = Meter(Tabs(records, name), "k", limits)
 
         async def one() -> None:
             try:

@@ -7,7 +7,9 @@ strings. DynamoDB sorts text by its UTF-8 bytes, which is the order of code poin
 from __future__ import annotations
 
 import json
+import math
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +29,9 @@ BOUND = 255
 """Characters of a query's bound that DynamoDB is told; they fit any key, and the rest is compared here."""
 COUNTERS = "#counters"
 """Counters live in a partition beside their collection's."""
+EXPIRES = "expires"
+"""The table's TTL attribute, in Unix seconds. DynamoDB takes an item away some time after it."""
+_LIVE = "(attribute_not_exists(#expires) OR #expires > :now)"
 
 
 class DynamoRecords:
@@ -47,22 +52,34 @@ class DynamoRecords:
             return None
         with translated("dynamodb", self._name):
             reply = self._client.get_item(TableName=self._table, Key=_key(collection, id), ConsistentRead=True)
-        return _record(reply["Item"]) if "Item" in reply else None
+        return _record(reply["Item"]) if "Item" in reply and _live(reply["Item"]) else None
 
     def put(
-        self, collection: str, id: str, item: Mapping[str, Any], *, if_version: int | None = None
+        self,
+        collection: str,
+        id: str,
+        item: Mapping[str, Any],
+        *,
+        if_version: int | None = None,
+        expires: float | None = None,
     ) -> Record:
         """As the port says; RequestError for an id that isn't 1 to 1024 bytes of UTF-8, ValueError for NaN or
         Infinity, TooLarge over 400 kB."""
         _check(id)
         text = _text(item, id)
         condition, values = _expected(if_version)
+        change = "SET #item = :item, #version = if_not_exists(#version, :none) + :one, #mark = :mark"
+        if expires is None:
+            change += " REMOVE #expires"
+        else:
+            change += ", #expires = :expires"
+            values[":expires"] = {"N": str(math.ceil(expires))}
         reply = self._update(
             _key(collection, id),
-            "SET #item = :item, #version = if_not_exists(#version, :none) + :one, #mark = :mark",
+            change,
             condition,
             {":item": {"S": text}, ":none": {"N": "0"}, ":one": {"N": "1"}, **values},
-            names={"#item": "item", "#version": "version"},
+            names={"#item": "item", "#version": "version", "#expires": EXPIRES},
         )
         if reply is None:
             raise _conflict(collection, id, if_version)
@@ -76,7 +93,7 @@ class DynamoRecords:
         condition, values = _expected(if_version)
         options: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
         if condition:
-            options["ExpressionAttributeNames"] = {"#version": "version"}
+            options["ExpressionAttributeNames"] = {"#version": "version", "#expires": EXPIRES}
         if values:
             options["ExpressionAttributeValues"] = values
         with translated("dynamodb", self._name):
@@ -112,7 +129,7 @@ class DynamoRecords:
             # One more at either end: bounds are inclusive, and the ends themselves don't belong.
             page = self._page(collection, low, high, descending, limit - len(found) + 2, start)
             for item in page["Items"]:
-                if asked(item["id"]["S"]) and len(found) < limit:
+                if asked(item["id"]["S"]) and _live(item) and len(found) < limit:
                     found.append(_record(item))
             if len(found) >= limit or "LastEvaluatedKey" not in page:
                 return found
@@ -217,6 +234,10 @@ def _record(item: Mapping[str, Any]) -> Record:
     return Record(item["id"]["S"], json.loads(item["item"]["S"]), int(item["version"]["N"]))
 
 
+def _live(item: Mapping[str, Any]) -> bool:
+    return EXPIRES not in item or int(item[EXPIRES]["N"]) > time.time()
+
+
 def _key(collection: str, id: str) -> dict[str, Any]:
     return {"collection": {"S": collection}, "id": {"S": id}}
 
@@ -225,9 +246,10 @@ def _expected(version: int | None) -> tuple[str | None, dict[str, Any]]:
     """The condition under which a write of `if_version` is allowed, and its values."""
     if version is None:
         return None, {}
+    now = {":now": {"N": str(int(time.time()))}}
     if version == 0:
-        return "attribute_not_exists(#version)", {}
-    return "#version = :expected", {":expected": {"N": str(version)}}
+        return "(attribute_not_exists(#version) OR #expires <= :now)", now
+    return f"#version = :expected AND {_LIVE}", {":expected": {"N": str(version)}, **now}
 
 
 def _text(item: Mapping[str, Any], id: str) -> str:

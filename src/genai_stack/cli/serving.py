@@ -13,18 +13,21 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from .. import settings, wiring
 from ..config import StackConfig
-from ..errors import AlreadyRunning, GenAIStackError
+from ..errors import AlreadyRunning, ConfigError, GenAIStackError
 from ..local.home import Home, Occupancy
 from ..ports import Services
 from ..service.app import build_app
 from ..service.keys import ApiKeys
 from .banner import show_banner
+
+if TYPE_CHECKING:
+    from ..service.telemetry import Telemetry
 
 BACKLOG = 2048
 GRACE_SECONDS = 10
@@ -41,7 +44,7 @@ def serve(home: Path, host: str, port: int, config: StackConfig, *, stop_with_pa
     with place.lock() as occupancy, _bound(host, port) as listener:
         key = settings.api_key() or place.key()
         services = wiring.local_services(home, config)
-        app = build_app(services, keys=ApiKeys(services.records, key), config=config)
+        app = build_app(services, keys=ApiKeys(services.records, key), config=config, telemetry=_telemetry())
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -99,6 +102,21 @@ async def _unless_stopped(server: uvicorn.Server, work: Any) -> None:
 def _announce(occupancy: Occupancy, url: str, key: str, config: StackConfig, home: Home) -> None:
     occupancy.announce(url)
     show_banner(url, key, config, home.path)
+
+
+def _telemetry() -> Telemetry | None:
+    """Raises ConfigError."""
+    signals = settings.telemetry()
+    if signals is None:
+        return None
+    try:
+        from ..service.telemetry import started
+
+        return started(signals)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"OTEL_… asks for telemetry, which needs {error.name}; run: pip install 'genai-stack[otel]'"
+        ) from None
 
 
 def run(main: Any) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..config import StackConfig
 from ..errors import GenAIStackError, MethodNotAllowed, NotFound
 from ..ports import Services
-from . import health, intake, log, models, openapi, usage_routes
+from . import health, intake, key_routes, log, models, openapi, usage_routes
+from .answers import Answers
 from .catalogue import Catalogue
 from .charging import Charges
 from .exchange import CLIENT_GONE, ClientGone, Exchange, Handler, stopping
@@ -27,10 +28,16 @@ from .inference import ROUTES, forward
 from .keys import ApiKeys
 from .ledger import Ledger
 from .limits import Limiter
+from .load import Load
 from .metrics import CONTENT_TYPE, Metrics
 from .prices import Prices
 from .principal import KeyScope
+from .resources.once import Once
 from .resources.table import resources
+from .usage import NOTHING
+
+if TYPE_CHECKING:
+    from .telemetry import Telemetry  # which loads OpenTelemetry
 
 KEEP_ALIVE_SECONDS = 10.0
 _EXCHANGE = "genai_stack.exchange"
@@ -42,17 +49,21 @@ def build_app(
     keys: ApiKeys,
     config: StackConfig = StackConfig(),  # noqa: B008 - frozen
     keep_alive: float = KEEP_ALIVE_SECONDS,
+    telemetry: Telemetry | None = None,
+    stage: str | None = None,
 ) -> ASGIApp:
-    """The API over `services`. `keep_alive` is the silence, in seconds, after which a stream gets a comment.
+    """The API over `services`. `keep_alive` is the silence, in seconds, after which a stream gets a comment. With
+    `stage` the log's lines tell CloudWatch that stage's metrics.
 
     When the server stops it closes `services.models`, in the event loop that used it, gives back what it holds of keys'
     limits and writes what the ledger holds.
     """
     catalogue = Catalogue(services.registry)
     ledger = Ledger(services.records)
-    prices, limiter = Prices(config.prices), Limiter(services.records)
+    prices, limiter = Prices(config.prices), Limiter(services.records, config.tenants)
     charges = Charges(ledger, prices, limiter)
-    metrics = Metrics()
+    answers, metrics = Answers(services.records), Metrics()
+    load = Load(config.service.max_concurrent, config.service.max_wait_seconds, metrics)
 
     def guarded(handler: Handler, scope: KeyScope | None) -> Handler:
         async def handle(exchange: Exchange) -> None:
@@ -69,11 +80,20 @@ def build_app(
     def posted(route: str) -> Handler:
         limit = config.service.max_body_bytes
         handler = forward(
-            route, services.models, catalogue, limiter, prices, max_body_bytes=limit, keep_alive=keep_alive
+            route,
+            services.models,
+            catalogue,
+            limiter,
+            prices,
+            answers,
+            load,
+            max_body_bytes=limit,
+            keep_alive=keep_alive,
         )
 
         async def counted(exchange: Exchange) -> None:
             ledger.check()
+            load.check()
             await handler(exchange)
 
         return guarded(counted, "inference")
@@ -85,6 +105,9 @@ def build_app(
         "DELETE": guarded(models.deleted(catalogue, services.models), "files"),
     }
     table["/v1/usage"] = {"GET": guarded(usage_routes.shown(services.records), None)}
+    administered = key_routes.routes(keys, Once(services.records), config.service.max_body_bytes)
+    for path, methods in administered.items():
+        table[path] = {method: guarded(handler, "admin") for method, handler in methods.items()}
     kept = resources(services, config, charges, limiter)
     for path, methods in kept.routes.items():
         table[path] = {method: guarded(handler, "files") for method, handler in methods.items()}
@@ -100,10 +123,12 @@ def build_app(
         await services.models.close()
         await limiter.close()
         await ledger.close()
+        if telemetry is not None:
+            await asyncio.to_thread(telemetry.close)
 
     routes = [Route(template, _Endpoint(template, methods)) for template, methods in table.items()]
     router = Router(routes, redirect_slashes=False, default=_unknown, lifespan=lifespan)
-    return _around(router, metrics, charges)
+    return _around(router, metrics, charges, telemetry, stage)
 
 
 class _Endpoint:
@@ -136,7 +161,9 @@ async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
     )
 
 
-def _around(router: Router, metrics: Metrics, charges: Charges) -> ASGIApp:
+def _around(
+    router: Router, metrics: Metrics, charges: Charges, telemetry: Telemetry | None, stage: str | None
+) -> ASGIApp:
     """Errors become answers; every request is counted, charged and logged once, whatever became of it."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -172,9 +199,11 @@ def _around(router: Router, metrics: Metrics, charges: Charges) -> ASGIApp:
                 exchange.used.prompt,
                 exchange.used.completion,
             )
-            if exchange.principal is not None and exchange.route in ROUTES:
+            if exchange.principal is not None and (exchange.route in ROUTES or exchange.used != NOTHING):
                 charges.request(exchange, seconds)
-            log.access(exchange, seconds)
+            if telemetry is not None and exchange.principal is not None:
+                telemetry.record(exchange, seconds)
+            log.access(exchange, seconds, stage if exchange.route in ROUTES else None)
 
     return app
 

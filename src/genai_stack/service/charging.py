@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ..ports import Job
 from .exchange import CLIENT_GONE, Exchange
 from .ledger import Entry, Ledger, Outcome
 from .limits import Limiter
@@ -21,7 +22,8 @@ class Charges:
     def request(self, exchange: Exchange, seconds: float) -> None:
         by, used, model = exchange.principal, exchange.used, exchange.model
         assert by is not None, "a guarded route"
-        spent = self._prices.answer(model, exchange.base, used)
+        served = exchange.served if exchange.status in (200, CLIENT_GONE) else 0.0
+        spent = self._prices.answer(model, exchange.base, used, served)
         self._ledger.note(
             Entry(
                 time.time(),
@@ -38,10 +40,11 @@ class Charges:
                 None if exchange.first_byte is None else round(exchange.first_byte, 6),
                 round(seconds, 6),
                 exchange.request_id.decode(),
+                round(served, 6),
             )
         )
-        if (admission := exchange.admission) is not None:
-            admission.meter.settle(admission, used.prompt + used.completion, spent)
+        if exchange.admission is not None:
+            exchange.admission.settle(used.prompt + used.completion, spent)
 
     def batch(
         self,
@@ -54,31 +57,49 @@ class Charges:
         used: Used,
         ended: float,
         began: float,
+        ran: float = 0.0,
     ) -> None:
-        """The same batch again is charged once. Waits on the store."""
-        spent = self._prices.batch(model, base, used)
+        """The same batch again is charged once; `ran` are the seconds of its job. Waits on the store."""
+        spent = self._prices.batch(model, base, used, ran)
         self._late(
             Entry(
                 ended, tenant, key, model, BATCHES, 200, "answered",
-                used.prompt, used.completion, used.cached, spent, None, max(ended - began, 0.0), id,
+                used.prompt, used.completion, used.cached, spent, None, max(ended - began, 0.0), id, ran,
             )
         )  # fmt: skip
 
     def training(
-        self, *, id: str, tenant: str, key: str, base: str, tokens: int, ended: float, began: float
+        self,
+        *,
+        id: str,
+        tenant: str,
+        key: str,
+        base: str,
+        tokens: int,
+        ended: float,
+        began: float,
+        ran: float = 0.0,
     ) -> None:
         """The same job again is charged once: trained tokens count as the prompt's. Waits on the store."""
-        spent = self._prices.training(base, tokens)
+        spent = self._prices.training(base, tokens, ran)
         self._late(
             Entry(
                 ended, tenant, key, base, TUNING, 200, "answered",
-                tokens, 0, 0, spent, None, max(ended - began, 0.0), id,
+                tokens, 0, 0, spent, None, max(ended - began, 0.0), id, ran,
             )
         )  # fmt: skip
 
     def _late(self, entry: Entry) -> None:
-        if added := self._ledger.charge(entry):
-            self._limiter.spend(entry.key, added)
+        """The budget is told again each time, of the whole: a crash between the two leaves it to whoever looks next."""
+        if cost := self._ledger.charge(entry):
+            self._limiter.spend(entry.key, entry.tenant, entry.what, cost)
+
+
+def ran(job: Job) -> float:
+    """Seconds, of a job that has ended."""
+    if job.started is None or job.finished is None:
+        return 0.0
+    return round(max(job.finished - job.started, 0.0), 6)
 
 
 def _outcome(exchange: Exchange) -> Outcome:

@@ -39,12 +39,15 @@ class ClientGone(Exception):
 class Exchange:
     """`route` is the matched template, never the raw path. `model` is a name the registry knows, so that both are
     safe to log. `base` is what that model was tuned from. `used` is what the answer reported. `gone`: the client has
-    left; `uploading`: its body is still coming; `broken`: the answer began and ended in an error. `told` are
-    headers of any answer, `admission` is what was set aside of the key's limits."""
+    left; `streamed`: the answer comes in events; `uploading`: the body is still coming; `broken`: the answer began and
+    ended in an error. `told` are headers of any answer, `admission` is what was set aside of the limits. `first_byte`
+    is the model's first, in seconds from the start: a comment that keeps a stream alive is none. `asked` is when the
+    model was, by the clock of `started`, and `served` how many seconds it took, 0 where it wasn't."""
 
     __slots__ = (
         "_send",
         "admission",
+        "asked",
         "base",
         "broken",
         "first_byte",
@@ -58,8 +61,10 @@ class Exchange:
         "receive",
         "request_id",
         "route",
+        "served",
         "started",
         "status",
+        "streamed",
         "told",
         "uploading",
         "used",
@@ -78,9 +83,12 @@ class Exchange:
         self.status = 0
         self.first_byte: float | None = None
         self.gone = False
+        self.streamed = False
         self.uploading = False
         self.broken = False
         self.admission: Admission | None = None
+        self.asked: float | None = None
+        self.served = 0.0
         self.told: list[tuple[bytes, bytes]] = []
         self.base: str | None = None
         self.model: str | None = None
@@ -93,6 +101,11 @@ class Exchange:
             if key == name:
                 return value
         return None
+
+    def tap(self, send: Send) -> Send:
+        """Whatever is sent from now on goes to `send`; returns where it went so far."""
+        before, self._send = self._send, send
+        return before
 
     async def answer(self, status: int, body: bytes, *, kind: bytes = JSON, headers: Headers = ()) -> None:
         await self._start(status, kind, [(b"content-length", b"%d" % len(body)), *headers])
@@ -125,11 +138,14 @@ class Exchange:
         """Starts an answer whose body follows by `write` and `finish`."""
         await self._start(status, kind, list(headers))
 
-    async def open_stream(self, kind: bytes) -> None:
-        """Starts a 200 whose body follows in pieces; nothing happens when it has started."""
+    async def open_stream(self, kind: bytes, *, first: bool = True) -> None:
+        """Starts a 200 whose body follows in pieces; nothing is sent when it has started. `first` says that the model's
+        first byte is there."""
+        if first:
+            self.first_byte = time.perf_counter() - self.started
         if not self.status:
             extra = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-            await self._start(200, kind, extra)
+            await self._start(200, kind, extra, first=False)
 
     async def write(self, chunk: bytes) -> None:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -137,32 +153,47 @@ class Exchange:
     async def finish(self) -> None:
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def _start(self, status: int, kind: bytes, extra: list[tuple[bytes, bytes]]) -> None:
+    async def _start(
+        self, status: int, kind: bytes, extra: list[tuple[bytes, bytes]], *, first: bool = True
+    ) -> None:
         self.status = status
-        self.first_byte = time.perf_counter() - self.started
+        now = time.perf_counter()
+        if first:
+            self.first_byte = now - self.started
         headers = [
             (b"content-type", kind),
             (b"x-request-id", self.request_id),
-            (b"openai-processing-ms", b"%d" % (self.first_byte * 1000)),
+            (b"openai-processing-ms", b"%d" % ((now - self.started) * 1000)),
+            (b"server-timing", self._timing(now)),
             *self.told,
             *extra,
         ]
         message: Message = {"type": "http.response.start", "status": status, "headers": headers}
         await self._send(message)
 
+    def _timing(self, now: float) -> bytes:
+        """Milliseconds until the model was asked, and from then on."""
+        if self.asked is None:
+            return b"app;dur=%.1f" % ((now - self.started) * 1000)
+        return b"app;dur=%.1f, model;dur=%.1f" % (
+            (self.asked - self.started) * 1000,
+            (now - self.asked) * 1000,
+        )
+
 
 class UntilGone:
-    """While inside, the client's leaving cancels the work: `with UntilGone(exchange): await …` raises ClientGone.
-    Any other cancellation is the server's, which stops: the client is told so.
+    """While inside, the client's leaving cancels the work: `with UntilGone(exchange): await …` raises ClientGone; where
+    `stays` says so, the work goes on, and `exchange.gone` tells. Any other cancellation is the server's, which stops:
+    the client is told so.
 
     Costs one task per request, none per chunk. Enter it only once the body has been read, and leave it before the
     last piece of the answer goes out: a server reports a finished answer as a disconnect too.
     """
 
-    __slots__ = ("_exchange", "_watch", "_work")
+    __slots__ = ("_exchange", "_stays", "_watch", "_work")
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, exchange: Exchange, *, stays: bool = False) -> None:
+        self._exchange, self._stays = exchange, stays
 
     def __enter__(self) -> None:
         work = asyncio.current_task()
@@ -174,7 +205,7 @@ class UntilGone:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._watch.cancel()
-        if self._exchange.gone:
+        if self._exchange.gone and not self._stays:
             self._work.uncancel()
             raise ClientGone from None
         if kind is asyncio.CancelledError:
@@ -184,7 +215,8 @@ class UntilGone:
         while (await self._exchange.receive())["type"] != "http.disconnect":
             pass
         self._exchange.gone = True
-        self._work.cancel()
+        if not self._stays:
+            self._work.cancel()
 
 
 def stopping() -> NotDeployedError:

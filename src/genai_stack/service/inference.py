@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from time import perf_counter
 from typing import Any
 
 from ..ports import ModelHost
@@ -15,14 +17,17 @@ from ..protocol import (
     decode,
 )
 from . import intake
+from .answers import Answers
 from .catalogue import Catalogue
-from .exchange import Exchange, Handler, UntilGone
+from .exchange import ClientGone, Exchange, Handler, UntilGone
 from .limits import Limiter
+from .load import Load
 from .prices import Prices
-from .resources.asked import principal
+from .resources.asked import idempotency_key, principal
 from .streaming import relay
+from .unanswered import read
 from .upstream import refusal
-from .usage import StreamedUsage, counts
+from .usage import NOTHING, StreamedUsage, counts
 
 ROUTES: dict[str, tuple[type[Any], str | None]] = {
     "/v1/chat/completions": (ChatRequest, "chat"),
@@ -41,6 +46,8 @@ def forward(
     catalogue: Catalogue,
     limiter: Limiter,
     prices: Prices,
+    answers: Answers,
+    load: Load,
     *,
     max_body_bytes: int,
     keep_alive: float,
@@ -50,22 +57,58 @@ def forward(
     async def handle(exchange: Exchange) -> None:
         body = await intake.body(exchange, max_body_bytes)
         wait = intake.patience(exchange)
+        key = idempotency_key(exchange)
         request = decode(kind, body)
         who = principal(exchange)
         who.check_model(request.model)
         version = await catalogue.find_for(request.model, task)
         exchange.model, exchange.base = version.name, version.base
-        await limiter.admit(exchange, who, request, len(body), prices.of(version.name, version.base))
-        if isinstance(request, ChatRequest | CompletionRequest) and request.stream:
-            usage = StreamedUsage(request, body)
-            upstream = models.stream(version.name, route, usage.body, wait=wait)
-            await relay(exchange, upstream, usage, keep_alive=keep_alive)
+        if key is None:
+            await answer(exchange, request, body, wait)
             return
-        with UntilGone(exchange):
-            reply = await models.invoke(version.name, route, body, wait=wait)
+        # With a key the answer is wanted later, if not now: whoever comes again finds it.
+        asking = partial(answer, exchange, request, body, wait, stays=True)
+        await answers.once(exchange, who.tenant, key, route.encode() + b"\n" + body, asking)
+
+    async def answer(
+        exchange: Exchange, request: Any, body: bytes, wait: float | None, *, stays: bool = False
+    ) -> None:
+        await load.enter()
+        try:
+            await ask(exchange, request, body, wait, stays)
+        finally:
+            load.leave(exchange.served)
+
+    async def ask(exchange: Exchange, request: Any, body: bytes, wait: float | None, stays: bool) -> None:
+        name = exchange.model
+        assert name is not None, "found before"
+        price = prices.of(name, exchange.base)
+        await limiter.admit(exchange, principal(exchange), request, len(body), price)
+        generates = isinstance(request, ChatRequest | CompletionRequest)
+        if generates and request.stream:
+            usage = StreamedUsage(request, body)
+            upstream = models.stream(name, route, usage.body, wait=wait)
+            try:
+                await relay(exchange, upstream, usage, keep_alive=keep_alive)
+            except ClientGone:
+                if exchange.used == NOTHING:
+                    exchange.used = await read(models, name, request)
+                raise
+            return
+        exchange.asked = perf_counter()
+        try:
+            with UntilGone(exchange, stays=stays or not generates):
+                reply = await models.invoke(name, route, body, wait=wait)
+        except ClientGone:
+            exchange.served = perf_counter() - exchange.asked
+            exchange.used = await read(models, name, request)
+            raise
+        exchange.served = perf_counter() - exchange.asked
         if reply.status != 200:
             raise refusal(reply.status, reply.body)
         exchange.used = counts(reply.body)
         await exchange.answer(200, reply.body, kind=reply.content_type.encode("latin-1", "replace"))
+        if exchange.gone:
+            raise ClientGone
 
     return handle

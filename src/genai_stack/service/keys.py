@@ -7,6 +7,7 @@ compared in constant time. The master key is whatever the person running the sta
 from __future__ import annotations
 
 import asyncio
+import builtins
 import hashlib
 import hmac
 import re
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..errors import ConditionFailed, NotFound, RequestError, Unauthorized
+from ..errors import ConditionFailed, Conflict, NotFound, RequestError, Unauthorized
 from ..ports import Record, RecordStore
 from .principal import MASTER, UNLIMITED, USUAL, KeyScope, Limits, Principal, checked_models, checked_tenant
 
@@ -25,6 +26,7 @@ CACHE_SECONDS = 5.0
 """How long another process's revocation may take to be seen here; this process's own is seen at once."""
 _CACHED_MOST = 4096
 _KEY = re.compile(rb"sk-gs-([0-9a-f]{16})-[A-Za-z0-9_-]{43}")
+_ID = re.compile("[0-9a-f]{16}")
 _PAGE = 100
 
 
@@ -50,7 +52,7 @@ class StoredKey(msgspec.Struct, frozen=True, omit_defaults=True):
     former: Former | None = None
 
 
-class KeyInfo(msgspec.Struct, frozen=True):
+class KeyInfo(msgspec.Struct, frozen=True, kw_only=True):
     """All that may be shown of a key. Times are Unix seconds."""
 
     id: str
@@ -62,6 +64,12 @@ class KeyInfo(msgspec.Struct, frozen=True):
     expires: float | None
     rotated: float | None
     limits: Limits
+    object: str = "key"
+
+    @property
+    def everywhere(self) -> bool:
+        """As a Principal's."""
+        return self.tenant == self.id and "admin" in self.scopes
 
 
 class ApiKeys:
@@ -103,12 +111,14 @@ class ApiKeys:
         models: Sequence[str] = (),
         lasts: float | None = None,
         limits: Limits = UNLIMITED,
+        id: str | None = None,
     ) -> tuple[str, str]:
-        """The new key's id, and the key itself, which nothing can show again. It expires in `lasts` seconds. Without
-        `models` it is for every one. Raises RequestError."""
+        """The new key's id, a fresh one unless it is given, and the key itself, which nothing can show again. It
+        expires in `lasts` seconds. Without `models` it is for every one. Raises RequestError; Conflict where the id is
+        taken."""
         if not scopes:
             raise RequestError("a key has a scope at least; give one of them", param="scopes")
-        id, key = mint()
+        id, key = mint(id)
         now = time.time()
         stored = StoredKey(
             name=name,
@@ -120,11 +130,27 @@ class ApiKeys:
             expires=None if lasts is None else now + lasts,
             limits=limits,
         )
-        self._records.put(COLLECTION, id, msgspec.to_builtins(stored), if_version=0)
+        try:
+            self._records.put(COLLECTION, id, msgspec.to_builtins(stored), if_version=0)
+        except ConditionFailed:
+            raise Conflict(f"there is a key {id} already") from None
         return id, key
 
-    def list(self) -> list[KeyInfo]:
+    def get(self, id: str) -> KeyInfo:
+        """Raises NotFound."""
+        return _info(self._found(id))
+
+    def page(self, after: str | None, limit: int, tenant: str | None = None) -> list[KeyInfo]:
+        """In the order of their ids, those behind `after`: of one tenant, or of all."""
         found: list[KeyInfo] = []
+        while len(found) < limit and (page := self._records.query(COLLECTION, after=after, limit=_PAGE)):
+            infos = (_info(record) for record in page)
+            found += [info for info in infos if tenant in (None, info.tenant)]
+            after = page[-1].id
+        return found[:limit]
+
+    def list(self) -> builtins.list[KeyInfo]:
+        found: builtins.list[KeyInfo] = []
         after: str | None = None
         while page := self._records.query(COLLECTION, after=after, limit=_PAGE):
             found += [_info(record) for record in page]
@@ -157,10 +183,14 @@ class ApiKeys:
         self._forget(id)
 
     def _found(self, id: str) -> Record:
-        record = self._records.get(COLLECTION, id)
+        record = self._records.get(COLLECTION, id) if _ID.fullmatch(id) else None
         if record is None:
-            raise NotFound(f"There is no key {id!r}; see: genai-stack keys list")
+            raise NotFound(self.missing(id))
         return record
+
+    @staticmethod
+    def missing(id: str) -> str:
+        return f"There is no key {id[:80]!r}; see: genai-stack keys list"
 
     def _forget(self, id: str) -> None:
         self._cache = {digest: kept for digest, kept in self._cache.items() if kept[1].id != id}
@@ -180,28 +210,28 @@ class ApiKeys:
         return _principal(id, stored), until - time.time()
 
 
-def mint() -> tuple[str, str]:
+def mint(id: str | None = None) -> tuple[str, str]:
     """A new key's id and the key: 64 bits to find it by, 256 bits to trust it by."""
-    id = secrets.token_hex(8)
+    id = id or secrets.token_hex(8)
     return id, f"sk-gs-{id}-{secrets.token_urlsafe(32)}"
 
 
 def _principal(id: str, key: StoredKey) -> Principal:
-    return Principal(id, key.name, key.tenant or id, key.scopes, key.models, key.limits)
+    return Principal(id, key.name, key.tenant or id, key.scopes, key.models, key.limits, key.expires)
 
 
 def _info(record: Record) -> KeyInfo:
     key = msgspec.convert(record.item, StoredKey)
     return KeyInfo(
-        record.id,
-        key.name,
-        key.created,
-        key.tenant or record.id,
-        key.scopes,
-        key.models,
-        key.expires,
-        key.rotated,
-        key.limits,
+        id=record.id,
+        name=key.name,
+        created=key.created,
+        tenant=key.tenant or record.id,
+        scopes=key.scopes,
+        models=key.models,
+        expires=key.expires,
+        rotated=key.rotated,
+        limits=key.limits,
     )
 
 

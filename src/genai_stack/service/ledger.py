@@ -39,7 +39,8 @@ stream too; `left`: the client was gone before the end."""
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """`time` is when it ended, in Unix seconds; `cost` is in nanodollars; `first` (to the first byte) and `seconds` are
     the request's. `model` is empty where the request named none there is. `what` is the request's id, the batch's or
-    the fine-tuning job's. Kept by position: new fields go to the end, with a default."""
+    the fine-tuning job's. `served` are the seconds that the model or the job took, which a price by the hour goes by.
+    Kept by position: new fields go to the end, with a default."""
 
     time: float
     tenant: str
@@ -55,6 +56,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     first: float | None
     seconds: float
     what: str
+    served: float = 0.0
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -82,6 +84,7 @@ class Ledger:
         self._flush: asyncio.Task[None] | None = None
         self._known: set[str] = set()
         self._closing = False
+        self._writing = asyncio.Lock()
 
     def check(self) -> None:
         """Raises NotDeployedError when what was used can't be written down."""
@@ -115,21 +118,20 @@ class Ledger:
                 await asyncio.sleep(0.2)
 
     def charge(self, entry: Entry) -> int:
-        """Writes one entry that several may bring: it counts once, with the most that any of them brought. Returns the
-        cost, in nanodollars, that it adds."""
+        """Writes one entry that several may bring: it counts once, with the most that any of them brought. Returns what
+        it costs now, in nanodollars."""
         self._introduce(entry.tenant)
         place, id = collection(entry.tenant), f"{day_of(entry.time)}/{entry.what}"
         while True:
-            there, before = self._records.get(place, id), 0
+            there = self._records.get(place, id)
             if there is not None:
                 (kept,) = msgspec.convert(there.item, Page).entries
                 if kept.prompt + kept.completion >= entry.prompt + entry.completion:
-                    return 0
-                before = kept.cost
+                    return kept.cost
             try:
                 version = there.version if there else 0
                 self._records.put(place, id, msgspec.to_builtins(Page((entry,))), if_version=version)
-                return entry.cost - before
+                return entry.cost
             except ConditionFailed:
                 continue
 
@@ -149,14 +151,15 @@ class Ledger:
 
     async def _flushed(self) -> None:
         """What waited is written, or waits on as the pages it was made into."""
-        waiting, self._waiting = self._waiting, []
-        self._unwritten += _pages(waiting)
-        self._held += len(waiting)
-        try:
-            await asyncio.to_thread(self._write_all)
-        except Exception as error:
-            logger.error('{"event":"ledger_unwritten","error":"%s"}', type(error).__qualname__)
-        self._held = sum(len(page.entries) for _, _, page in self._unwritten)
+        async with self._writing:
+            waiting, self._waiting = self._waiting, []
+            self._unwritten += _pages(waiting)
+            self._held += len(waiting)
+            try:
+                await asyncio.to_thread(self._write_all)
+            except Exception as error:
+                logger.error('{"event":"ledger_unwritten","error":"%s"}', type(error).__qualname__)
+            self._held = sum(len(page.entries) for _, _, page in self._unwritten)
         if (self._waiting or self._held) and self._timer is None and not self._closing:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._due)
 

@@ -1,9 +1,9 @@
-"""What each key may still use, handed out to requests before they run and settled when they have.
+"""What each key and tenant may still use, handed out to requests before they run and settled when they have.
 
 A request is admitted for what it may take: a request, a place among those at the same time, its prompt's tokens by an
 estimate, and the tokens its answer may have. It is settled for what it did take, so an answer that was given no
-`max_tokens` may pass a limit of tokens or money by what it is longer than DEFAULT_ANSWER. A key without limits passes
-untouched.
+`max_tokens` may pass a limit of tokens or money by what it is longer than DEFAULT_ANSWER. A key without limits, of a
+tenant without limits, passes untouched.
 """
 
 from __future__ import annotations
@@ -13,29 +13,31 @@ import logging
 import math
 import secrets
 import time
-from typing import Any
-
-import msgspec
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from ..errors import GenAIStackError
+from ..metering import EVERY_OTHER, TenantConfig
 from ..ports import RecordStore
 from ..protocol import ChatRequest, CompletionRequest
 from .exchange import Exchange
-from .prices import Price
-from .principal import UNLIMITED, Limits, Principal
-from .tab import ALIVE_SECONDS, Share, Tab, Tabs, month_of, take
+from .prices import Price, of_time
+from .principal import MASTER, UNLIMITED, Limits, Principal
+from .tab import ALIVE_SECONDS, Holder, Share, Tab, Tabs, month_of, take
 
 BYTES_PER_TOKEN = 4
 DEFAULT_ANSWER = 1024
 """Tokens set aside for an answer that was given no `max_tokens`, or as many as the key's limit has room for."""
+DEFAULT_SECONDS = 60.0
+"""Set aside of a budget for an answer of a model that is paid by the hour."""
 SETTLE_SECONDS = 1.0
 """How long what a process took and doesn't use stays with it."""
 _MOST = 4096
 logger = logging.getLogger("genai_stack.service")
 
 
-class Admission(msgspec.Struct):
-    """What was set aside for one request, in which minute."""
+class Held(NamedTuple):
+    """What was set aside of one meter for one request, in which minute."""
 
     meter: Meter
     tokens: int
@@ -43,51 +45,90 @@ class Admission(msgspec.Struct):
     minute: int
 
 
+class Admission(NamedTuple):
+    """What was set aside for one request: of its key's limits, and of its tenant's."""
+
+    held: tuple[Held, ...]
+
+    def settle(self, tokens: int, nano: int) -> None:
+        for held in self.held:
+            held.meter.settle(held, tokens, nano)
+
+
 class Limiter:
     """For one event loop."""
 
-    def __init__(self, records: RecordStore) -> None:
+    def __init__(self, records: RecordStore, tenants: Iterable[TenantConfig] = ()) -> None:
         self._tabs = Tabs(records, secrets.token_hex(8))
+        self._tenants = {tenant.name: _limits(tenant) for tenant in tenants}
         self._meters: dict[str, Meter] = {}
 
     async def admit(self, exchange: Exchange, who: Principal, request: Any, size: int, price: Price) -> None:
-        """Sets aside what a request with a body of `size` bytes may take. Raises Overloaded, OutOfBudget."""
-        if who.limits == UNLIMITED:
+        """Sets aside what a request with a body of `size` bytes may take. Raises Overloaded, OutOfBudget, which change
+        nothing."""
+        shared = self._of_tenant(who.id, who.tenant)
+        if who.limits == UNLIMITED and shared == UNLIMITED:
             return
-        meter = self._meters.get(who.id)
-        if meter is None:
-            if len(self._meters) >= _MOST:
-                self._meters = {id: kept for id, kept in self._meters.items() if kept.busy}
-            meter = self._meters[who.id] = Meter(self._tabs, who)
-        meter.who = who
-        prompt, answer = _estimate(request, size, who)
+        meters = [
+            self._meter(*of) for of in _holders(who.id, who.limits, who.tenant, shared) if of[1] != UNLIMITED
+        ]
+        prompt, answer = _estimate(request, size, [meter.limits for meter in meters])
         nano = prompt * price.input + answer * price.output
+        if price.hour:
+            nano += of_time(price.hour, DEFAULT_SECONDS, price.at_once)
+        held: list[Held] = []
         try:
-            exchange.admission = await meter.admit(prompt + answer, nano)
+            for meter in meters:
+                held.append(await meter.admit(prompt + answer, nano))
+        except BaseException:
+            for one in held:
+                one.meter.cancel(one)
+            raise
         finally:
-            exchange.told += meter.headers()
+            exchange.told += headers(meters)
+        exchange.admission = Admission(tuple(held))
 
     async def check(self, who: Principal) -> None:
         """For what runs later, a batch or a fine-tune: raises OutOfBudget where the month's money is spent."""
-        if who.limits.budget is not None:
-            tab = await asyncio.to_thread(self._tabs.read, who.id)
-            take(tab, Limits(budget=who.limits.budget), Share(nano=1), "", time.time())
+        shared = self._of_tenant(who.id, who.tenant)
+        for holder, limits, whose in _holders(who.id, who.limits, who.tenant, shared):
+            if limits.budget is not None:
+                tab = await asyncio.to_thread(self._tabs.read, holder)
+                take(tab, Limits(budget=limits.budget), Share(nano=1), "", time.time(), whose)
 
-    def spend(self, key: str, nano: int) -> None:
-        """What a batch or a fine-tune took. Waits on the store: call it in a thread."""
-        self._tabs.spend(key, nano)
+    def spend(self, key: str, tenant: str, what: str, nano: int) -> None:
+        """What the batch or fine-tune of that id took, in all; again, it counts once. Waits on the store: call it in a
+        thread."""
+        shared = self._of_tenant(key, tenant)
+        for holder, limits, whose in _holders(key, UNLIMITED, tenant, shared):
+            if whose == "key" or limits.budget is not None:
+                self._tabs.spend(holder, what, nano)
 
     async def close(self) -> None:
         """Gives back what was taken and not used."""
         for meter in self._meters.values():
             await meter.close()
 
+    def _of_tenant(self, key: str, tenant: str) -> Limits:
+        if not self._tenants or key == MASTER.id:
+            return UNLIMITED
+        return self._tenants.get(tenant) or self._tenants.get(EVERY_OTHER) or UNLIMITED
+
+    def _meter(self, holder: str, limits: Limits, whose: Holder) -> Meter:
+        meter = self._meters.get(holder)
+        if meter is None:
+            if len(self._meters) >= _MOST:
+                self._meters = {id: kept for id, kept in self._meters.items() if kept.busy}
+            meter = self._meters[holder] = Meter(self._tabs, holder, limits, whose)
+        meter.limits = limits
+        return meter
+
 
 class Meter:
-    """One key's, in this process: what it has left of its shares."""
+    """One key's or tenant's, in this process: what it has left of its shares."""
 
-    def __init__(self, tabs: Tabs, who: Principal) -> None:
-        self._tabs, self.who = tabs, who
+    def __init__(self, tabs: Tabs, holder: str, limits: Limits, whose: Holder = "key") -> None:
+        self._tabs, self._holder, self.limits, self._whose = tabs, holder, limits, whose
         self._tab = Tab()
         self._requests = self._tokens = self._nano = self._places = self._running = 0
         self._minute, self._month = 0, ""
@@ -100,7 +141,7 @@ class Meter:
     def busy(self) -> bool:
         return self._running > 0 or self._timer is not None or self._renewing.locked()
 
-    async def admit(self, tokens: int, nano: int) -> Admission:
+    async def admit(self, tokens: int, nano: int) -> Held:
         """Raises Overloaded, OutOfBudget."""
         if not self._fits(tokens, nano):
             async with self._renewing:
@@ -111,31 +152,31 @@ class Meter:
         self._nano -= nano
         self._running += 1
         self._later()
-        return Admission(self, tokens, nano, self._minute)
+        return Held(self, tokens, nano, self._minute)
 
-    def settle(self, admission: Admission, tokens: int, nano: int) -> None:
+    def cancel(self, held: Held) -> None:
+        """As if the request had never come."""
+        if held.minute == self._minute:
+            self._requests += 1
+        self.settle(held, 0, 0)
+
+    def settle(self, held: Held, tokens: int, nano: int) -> None:
         """A minute's tokens that weren't used after all are worth nothing in the next one."""
         self._running -= 1
-        spare = admission.tokens - tokens
-        self._tokens += spare if admission.minute == self._minute else min(spare, 0)
-        self._nano += admission.nano - nano
+        spare = held.tokens - tokens
+        self._tokens += spare if held.minute == self._minute else min(spare, 0)
+        self._nano += held.nano - nano
         self._later()
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """`x-ratelimit-*` as OpenAI has them, by what the store said last."""
-        limits = self.who.limits
-        reset = b"%ds" % math.ceil(60.0 - time.time() % 60.0)
-        found: list[tuple[bytes, bytes]] = []
-        for name, limit, taken, left in (
-            (b"requests", limits.requests_per_minute, self._tab.requests, self._requests),
-            (b"tokens", limits.tokens_per_minute, self._tab.tokens, self._tokens),
+    def left(self) -> dict[bytes, tuple[int, int]]:
+        """Of what is counted by the minute, the limit and what is left of it, by what the store said last."""
+        found = {}
+        for name, limit, taken, own in (
+            (b"requests", self.limits.requests_per_minute, self._tab.requests, self._requests),
+            (b"tokens", self.limits.tokens_per_minute, self._tab.tokens, self._tokens),
         ):
             if limit is not None:
-                found += [
-                    (b"x-ratelimit-limit-" + name, b"%d" % limit),
-                    (b"x-ratelimit-remaining-" + name, b"%d" % max(limit - taken + left, 0)),
-                    (b"x-ratelimit-reset-" + name, reset),
-                ]
+                found[name] = limit, max(limit - taken + own, 0)
         return found
 
     async def close(self) -> None:
@@ -147,7 +188,7 @@ class Meter:
         await self._settle()
 
     def _fits(self, tokens: int, nano: int) -> bool:
-        limits, now = self.who.limits, time.time()
+        limits, now = self.limits, time.time()
         if self._minute != int(now // 60) and (limits.requests_per_minute or limits.tokens_per_minute):
             return False
         if limits.budget is not None and (self._nano < max(nano, 1) or self._month != month_of(now)):
@@ -168,9 +209,9 @@ class Meter:
             self._running + 1,
         )
         try:
-            tab, got = await asyncio.to_thread(self._tabs.take, self.who.id, self.who.limits, need)
+            tab, got = await asyncio.to_thread(self._tabs.take, self._holder, self.limits, need, self._whose)
         except GenAIStackError:
-            self._tab = await asyncio.to_thread(self._tabs.read, self.who.id)
+            self._tab = await asyncio.to_thread(self._tabs.read, self._holder)
             raise
         self._turn(tab.minute, tab.month)
         self._tab, self._places, self._said = tab, got.places, time.time()
@@ -207,7 +248,7 @@ class Meter:
             self._places = self._running
             try:
                 self._tab = await asyncio.to_thread(
-                    self._tabs.give_back, self.who.id, left, self._minute, self._month
+                    self._tabs.give_back, self._holder, left, self._minute, self._month
                 )
                 self._said = time.time()
             except Exception as error:
@@ -220,7 +261,35 @@ class Meter:
                 self._later()
 
 
-def _estimate(request: Any, size: int, who: Principal) -> tuple[int, int]:
+def headers(meters: Iterable[Meter]) -> list[tuple[bytes, bytes]]:
+    """`x-ratelimit-*` as OpenAI has them, of the limit that has less left."""
+    reset = b"%ds" % math.ceil(60.0 - time.time() % 60.0)
+    tightest: dict[bytes, tuple[int, int]] = {}
+    for meter in meters:
+        for name, (limit, left) in meter.left().items():
+            there = tightest.get(name)
+            if there is None or (left, limit) < (there[1], there[0]):
+                tightest[name] = limit, left
+    found: list[tuple[bytes, bytes]] = []
+    for name, (limit, left) in tightest.items():
+        found += [
+            (b"x-ratelimit-limit-" + name, b"%d" % limit),
+            (b"x-ratelimit-remaining-" + name, b"%d" % left),
+            (b"x-ratelimit-reset-" + name, reset),
+        ]
+    return found
+
+
+def _holders(key: str, limits: Limits, tenant: str, shared: Limits) -> tuple[tuple[str, Limits, Holder], ...]:
+    """Of a request's key and tenant the ids of their tabs, which no other's can be."""
+    return (key, limits, "key"), (f"tenant/{tenant}", shared, "tenant")
+
+
+def _limits(tenant: TenantConfig) -> Limits:
+    return Limits(tenant.requests_per_minute, tenant.tokens_per_minute, tenant.concurrent, tenant.budget)
+
+
+def _estimate(request: Any, size: int, limits: Iterable[Limits]) -> tuple[int, int]:
     """Tokens of the prompt and of the answer to set aside."""
     prompt = size // BYTES_PER_TOKEN + 1
     if not isinstance(request, ChatRequest | CompletionRequest):
@@ -228,6 +297,6 @@ def _estimate(request: Any, size: int, who: Principal) -> tuple[int, int]:
     answers = request.n or 1
     if request.limit is not None:
         return prompt, request.limit * answers
-    most = who.limits.tokens_per_minute
+    most = min((each.tokens_per_minute for each in limits if each.tokens_per_minute is not None), default=None)
     room = DEFAULT_ANSWER * answers if most is None else max(most - prompt, 0)
     return prompt, min(DEFAULT_ANSWER * answers, room)

@@ -39,6 +39,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.in_flight = 0
+        self.waiting = 0
+        self.shed = 0
         self._requests: dict[tuple[str, int], int] = {}
         self._tokens: dict[tuple[str, str], int] = {}
         self._seconds = Histogram("genai_stack_request_seconds", "Duration of a request, to its last byte.")
@@ -75,6 +77,12 @@ class Metrics:
         ]
         lines += _head("genai_stack_requests_in_flight", "Requests being answered now.", "gauge")
         lines.append(f"genai_stack_requests_in_flight {self.in_flight}")
+        lines += _head("genai_stack_requests_waiting", "Requests waiting for a place now.", "gauge")
+        lines.append(f"genai_stack_requests_waiting {self.waiting}")
+        lines += _head(
+            "genai_stack_requests_shed_total", "Requests sent away since there were too many.", "counter"
+        )
+        lines.append(f"genai_stack_requests_shed_total {self.shed}")
         return "\n".join([*lines, *self._seconds.lines(), *self._first.lines(), ""]).encode()
 
 

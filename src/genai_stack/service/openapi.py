@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 
 from ..protocol import anatomy, replies, requests
+from . import key_routes
 from .exchange import Exchange
 from .intake import WAIT_MOST_SECONDS
-from .resources.operations import OPERATIONS, Operation
+from .resources.operations import OPERATIONS as RESOURCES
+from .resources.operations import Operation
 from .usage_routes import UsageReport
 
 _POSTS: dict[str, tuple[str, type[Any], type[Any], type[Any] | None]] = {
@@ -38,6 +40,12 @@ _WAIT = {
     "description": "Seconds to wait for a copy of the model where none is up",
     "schema": {"type": "integer", "minimum": 0, "maximum": WAIT_MOST_SECONDS},
 }
+_ONCE = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same request with the same key has one effect, and the first answer, for a day",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
 _MODEL = {
     "name": "model",
     "in": "path",
@@ -54,6 +62,7 @@ _SPAN = [
         ("tenant", "This tenant's only; another than the key's own takes the scope admin"),
     )
 ]
+OPERATIONS = (*RESOURCES, *key_routes.OPERATIONS)
 _REF = "#/components/schemas/{name}"
 
 
@@ -117,7 +126,7 @@ def _post(route: str) -> dict[str, Any]:
     return {
         "operationId": route.removeprefix("/v1/").replace("/", "_"),
         "summary": summary,
-        "parameters": [_WAIT],
+        "parameters": [_WAIT, _ONCE],
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(request)}}},
         "responses": {"200": {"description": "The answer", "content": content}, "default": _failure()},
     }

@@ -1,4 +1,4 @@
-"""What tokens cost, in nanodollars: whole numbers, so that sums are exact whichever order they are made in."""
+"""What tokens and seconds cost, in nanodollars: whole numbers, whose sums are exact in whichever order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..config import PriceConfig
+from ..metering import PriceConfig
 from .usage import Used
 
 NANO = 10**9
@@ -14,13 +14,17 @@ NANO = 10**9
 
 
 class Price(msgspec.Struct, frozen=True):
-    """Nanodollars a token: a dollar a million is 1,000 of them."""
+    """Nanodollars a token (a dollar a million is 1,000 of them), and an hour of a copy, which `at_once` requests share
+    when it is full."""
 
     input: int = 0
     cached: int = 0
     output: int = 0
     training: int = 0
     batch_percent: int = 100
+    hour: int = 0
+    at_once: int = 1
+    training_hour: int = 0
 
 
 FREE = Price()
@@ -34,18 +38,21 @@ class Prices:
         """The model's own, else its base's, else nothing."""
         return self._prices.get(model or "") or self._prices.get(base or "") or FREE
 
-    def answer(self, model: str | None, base: str | None, used: Used) -> int:
+    def answer(self, model: str | None, base: str | None, used: Used, served: float) -> int:
+        """`served` seconds are those that the model took over it."""
         if not self._prices:
             return 0
-        return cost(self.of(model, base), used)
-
-    def batch(self, model: str, base: str | None, used: Used) -> int:
-        """Rounded up to a nanodollar."""
         price = self.of(model, base)
-        return -(-cost(price, used) * price.batch_percent // 100)
+        return cost(price, used) + (of_time(price.hour, served, price.at_once) if price.hour else 0)
 
-    def training(self, base: str, tokens: int) -> int:
-        return self.of(base).training * tokens
+    def batch(self, model: str, base: str | None, used: Used, seconds: float) -> int:
+        """Rounded up to a nanodollar. It has a copy to itself for its `seconds`."""
+        price = self.of(model, base)
+        return -(-(cost(price, used) + of_time(price.hour, seconds)) * price.batch_percent // 100)
+
+    def training(self, base: str, tokens: int, seconds: float) -> int:
+        price = self.of(base)
+        return price.training * tokens + of_time(price.training_hour, seconds)
 
 
 def cost(price: Price, used: Used) -> int:
@@ -53,10 +60,22 @@ def cost(price: Price, used: Used) -> int:
     return fresh * price.input + used.cached * price.cached + used.completion * price.output
 
 
+def of_time(hour: int, seconds: float, at_once: int = 1) -> int:
+    """To the microsecond, rounded up to a nanodollar."""
+    return -(-round(seconds * 1e6) * hour // (3_600_000_000 * at_once))
+
+
 def _price(given: PriceConfig) -> Price:
     cached = given.input if given.cached is None else given.cached
     return Price(
-        _nano(given.input), _nano(cached), _nano(given.output), _nano(given.training), given.batch_percent
+        _nano(given.input),
+        _nano(cached),
+        _nano(given.output),
+        _nano(given.training),
+        given.batch_percent,
+        round(given.hour * NANO),
+        given.at_once,
+        round(given.training_hour * NANO),
     )
 
 

@@ -13,7 +13,8 @@ KeyScope = Literal["inference", "files", "admin"]
 SCOPES: tuple[KeyScope, ...] = get_args(KeyScope)
 USUAL: tuple[KeyScope, ...] = ("inference", "files")
 """Of a key that doesn't say. `inference` asks models; `files` is for what a tenant keeps (files, uploads, batches,
-fine-tuning jobs) and for deleting fine-tunes; `admin` sees every tenant's usage."""
+fine-tuning jobs) and for deleting fine-tunes; `admin` sees the usage and has the keys of its tenant, or of every one
+where it was made without a tenant."""
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,255}\*?|\*")
 _COUNT = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
@@ -33,7 +34,7 @@ UNLIMITED = Limits()
 
 class Principal(msgspec.Struct, frozen=True):
     """`id` is the key's, and safe to log. `tenant` owns what is made with it. `models` are the names it may use, a `*`
-    at the end standing for any rest; None is every one."""
+    at the end standing for any rest; None is every one. `expires` is in Unix seconds."""
 
     id: str
     name: str
@@ -41,6 +42,12 @@ class Principal(msgspec.Struct, frozen=True):
     scopes: tuple[KeyScope, ...] = USUAL
     models: tuple[str, ...] | None = None
     limits: Limits = UNLIMITED
+    expires: float | None = None
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether its scope `admin` is for every tenant: it has none but its own."""
+        return self.tenant == self.id and "admin" in self.scopes
 
     def may_use(self, model: str) -> bool:
         return self.models is None or any(

@@ -12,6 +12,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from time import perf_counter
 
 from ..errors import EngineFailed, GenAIStackError
 from ..ports import ReplyStream
@@ -62,7 +63,7 @@ class Pulse:
             self._beat = self._loop.create_task(self._send())
 
     async def _send(self) -> None:
-        await self._exchange.open_stream(EVENT_STREAM)
+        await self._exchange.open_stream(EVENT_STREAM, first=False)
         await self._exchange.write(KEEP_ALIVE)
 
 
@@ -79,6 +80,7 @@ async def relay(
     stream's last event. However it ends, the exchange knows what the model had used when it did.
     """
     pulse = Pulse(exchange, keep_alive)
+    exchange.asked, exchange.streamed = perf_counter(), True
     problem: GenAIStackError | None = None
     complete = False
     try:
@@ -102,6 +104,7 @@ async def relay(
     finally:
         pulse.stop()
         exchange.used = usage.used()
+        exchange.served = perf_counter() - exchange.asked
     await pulse.settle()
     if problem is not None:
         await exchange.write(problems.event(problem))
@@ -122,7 +125,7 @@ async def _pass_on(exchange: Exchange, stream: ReplyStream, pulse: Pulse, usage:
             if not chunk:
                 continue
         pulse.silent_since = math.inf
-        if not exchange.status:
+        if exchange.first_byte is None:
             await exchange.open_stream(stream.content_type.encode("latin-1", "replace") or EVENT_STREAM)
         tail = chunk if len(chunk) > _SMALL else (tail + chunk)[-_TAIL:]
         if chunk := usage.passed(chunk):

@@ -1,4 +1,5 @@
-"""What all processes together have taken of a key's limits: one record a key, changed by conditional writes.
+"""What all processes together have taken of a key's or a tenant's limits: one record each, changed by conditional
+writes. One that nobody has used for over a month goes.
 
 A process takes a little more than it needs, at most a hundredth of a limit, and hands out of that without asking again;
 what it has taken counts as used until it is given back. So a limit is never passed by two processes at once, and at
@@ -8,6 +9,7 @@ most a hundredth of it lies idle in each.
 from __future__ import annotations
 
 import time
+from typing import Literal
 
 import msgspec
 
@@ -17,14 +19,20 @@ from .prices import NANO
 from .principal import Limits
 
 COLLECTION = "limits"
+Holder = Literal["key", "tenant"]
+"""Whose limits they are."""
 ALIVE_SECONDS = 60.0
 """A process that hasn't said for so long that its requests still run is taken for dead, and its places are free."""
+KEPT_SECONDS = 40 * 86_400.0
+"""Longer than a month, of which a tab has the spending."""
 _SHARE = 100
+_LATE = 64
 
 
 class Tab(msgspec.Struct, frozen=True, omit_defaults=True):
     """`requests` and `tokens` are of `minute` (since 1970), `spent` of `month`, in nanodollars. `open` has for each
-    process its places for requests at the same time, and until when (Unix seconds) they are its own."""
+    process its places for requests at the same time, and until when (Unix seconds) they are its own. `late` has what
+    the last batches and fine-tunes took, by their ids, so that one that is told again counts once."""
 
     minute: int = 0
     requests: int = 0
@@ -32,6 +40,7 @@ class Tab(msgspec.Struct, frozen=True, omit_defaults=True):
     month: str = ""
     spent: int = 0
     open: dict[str, tuple[int, float]] = {}
+    late: dict[str, int] = {}
 
     def at(self, now: float) -> Tab:
         """With a new minute's and a new month's counts at nothing, and without the dead."""
@@ -59,28 +68,33 @@ def month_of(moment: float) -> str:
     return time.strftime("%Y-%m", time.gmtime(moment))
 
 
-def take(tab: Tab, limits: Limits, need: Share, process: str, now: float) -> tuple[Tab, Share]:
+def take(
+    tab: Tab, limits: Limits, need: Share, process: str, now: float, whose: Holder = "key"
+) -> tuple[Tab, Share]:
     """The tab after `process` has taken what it needs and some more, and what it has taken; `need.places` are those it
-    has to have in all. `tab` is of `now`. Raises OutOfBudget, Overloaded."""
+    has to have in all. `tab` is of `now`. Raises OutOfBudget, Overloaded, which say `whose` limit it is."""
     wait = 60.0 - now % 60.0
     got = {"requests": 0, "tokens": 0, "nano": 0}
     if limits.budget is not None:
         budget = round(limits.budget * NANO)
         if tab.spent >= budget or tab.spent + need.nano > budget:
             raise OutOfBudget(
-                f"The key's budget of ${limits.budget:g} for this month (UTC) doesn't cover this request; "
+                f"The {whose}'s budget of ${limits.budget:g} for this month (UTC) doesn't cover this request; "
                 "raise it, or wait for the next month."
             )
         got["nano"] = min(need.nano + budget // _SHARE, budget - tab.spent)
     if limits.requests_per_minute is not None:
-        got["requests"] = _part("requests", limits.requests_per_minute, tab.requests, need.requests, wait)
+        got["requests"] = _part(
+            whose, "requests", limits.requests_per_minute, tab.requests, need.requests, wait
+        )
     if limits.tokens_per_minute is not None:
-        got["tokens"] = _part("tokens", limits.tokens_per_minute, tab.tokens, need.tokens, wait)
+        got["tokens"] = _part(whose, "tokens", limits.tokens_per_minute, tab.tokens, need.tokens, wait)
     open_ = tab.open
     if limits.concurrent is not None:
         others = sum(count for name, (count, _) in open_.items() if name != process)
         if need.places + others > limits.concurrent:
-            raise _limited(f"{limits.concurrent} requests at the same time", "concurrency_limit_exceeded", 1.0)
+            at_once = f"{limits.concurrent} requests at the same time"
+            raise _limited(whose, at_once, "concurrency_limit_exceeded", 1.0)
         places = min(need.places + limits.concurrent // _SHARE, limits.concurrent - others)
         open_ = {**open_, process: (places, now + ALIVE_SECONDS)}
     after = msgspec.structs.replace(
@@ -113,65 +127,73 @@ def give_back(tab: Tab, left: Share, minute: int, month: str, process: str, now:
     )
 
 
+def spent(tab: Tab, what: str, nano: int) -> Tab:
+    """The tab with what `what` took in all: what it was told of that before is part of it."""
+    late = {id: cost for id, cost in tab.late.items() if id != what}
+    late = dict([*late.items(), (what, nano)][-_LATE:])
+    more = nano - tab.late.get(what, 0)
+    return msgspec.structs.replace(tab, spent=max(tab.spent + more, 0), late=late)
+
+
 class Tabs:
-    """The tabs in `records`. All of it waits on the store: call it in a thread."""
+    """The tabs in `records`, by the ids of their holders. All of it waits on the store: call it in a thread."""
 
     def __init__(self, records: RecordStore, process: str) -> None:
         self._records, self._process = records, process
 
-    def read(self, key: str) -> Tab:
-        record = self._records.get(COLLECTION, key)
+    def read(self, holder: str) -> Tab:
+        record = self._records.get(COLLECTION, holder)
         return (msgspec.convert(record.item, Tab) if record else Tab()).at(time.time())
 
-    def take(self, key: str, limits: Limits, need: Share) -> tuple[Tab, Share]:
+    def take(self, holder: str, limits: Limits, need: Share, whose: Holder = "key") -> tuple[Tab, Share]:
         """Raises as the function does, and changes nothing then."""
         while True:
-            tab, version, now = self._now(key)
-            after, got = take(tab, limits, need, self._process, now)
-            if self._put(key, after, version):
+            tab, version, now = self._now(holder)
+            after, got = take(tab, limits, need, self._process, now, whose)
+            if self._put(holder, after, version):
                 return after, got
 
-    def give_back(self, key: str, left: Share, minute: int, month: str) -> Tab:
+    def give_back(self, holder: str, left: Share, minute: int, month: str) -> Tab:
         while True:
-            tab, version, now = self._now(key)
+            tab, version, now = self._now(holder)
             after = give_back(tab, left, minute, month, self._process, now)
-            if self._put(key, after, version):
+            if self._put(holder, after, version):
                 return after
 
-    def spend(self, key: str, nano: int) -> None:
-        """For what was used outside of requests."""
+    def spend(self, holder: str, what: str, nano: int) -> None:
+        """What `what` took outside of requests, in all."""
         while True:
-            tab, version, _ = self._now(key)
-            if self._put(key, msgspec.structs.replace(tab, spent=tab.spent + nano), version):
+            tab, version, _ = self._now(holder)
+            if tab.late.get(what) == nano or self._put(holder, spent(tab, what, nano), version):
                 return
 
-    def _now(self, key: str) -> tuple[Tab, int, float]:
-        record, now = self._records.get(COLLECTION, key), time.time()
+    def _now(self, holder: str) -> tuple[Tab, int, float]:
+        record, now = self._records.get(COLLECTION, holder), time.time()
         tab = msgspec.convert(record.item, Tab) if record else Tab()
         return tab.at(now), record.version if record else 0, now
 
-    def _put(self, key: str, tab: Tab, version: int) -> bool:
+    def _put(self, holder: str, tab: Tab, version: int) -> bool:
+        item, expires = msgspec.to_builtins(tab), time.time() + KEPT_SECONDS
         try:
-            self._records.put(COLLECTION, key, msgspec.to_builtins(tab), if_version=version)
+            self._records.put(COLLECTION, holder, item, if_version=version, expires=expires)
         except ConditionFailed:
             return False
         return True
 
 
-def _part(what: str, limit: int, taken: int, need: int, wait: float) -> int:
+def _part(whose: Holder, what: str, limit: int, taken: int, need: int, wait: float) -> int:
     if need > limit:
-        never = _limited(
-            f"{limit} {what} a minute, and this one would take {need}", "request_exceeds_limit", None
-        )
+        told = f"{limit} {what} a minute, and this one would take {need}"
+        never = _limited(whose, told, "request_exceeds_limit", None)
         never.should_retry = False
         raise never
     if taken + need > limit:
-        raise _limited(f"{limit} {what} a minute", "rate_limit_exceeded", wait)
+        raise _limited(whose, f"{limit} {what} a minute", "rate_limit_exceeded", wait)
     return min(need + limit // _SHARE, limit - taken)
 
 
-def _limited(what: str, code: str, wait: float | None) -> Overloaded:
+def _limited(whose: Holder, what: str, code: str, wait: float | None) -> Overloaded:
     then = "send less" if wait is None else f"try again in {max(1, round(wait))} s"
-    error = Overloaded(f"The key's limit is {what}; {then}.", code=code)
+    error = Overloaded(f"The {whose}'s limit is {what}; {then}.", code=code)
     error.retry_after = wait
     return error

@@ -33,15 +33,15 @@ def shown(records: RecordStore) -> Handler:
         by = columns(given.get("by", "day,model,key"))
         who = principal(exchange)
         asked = given.get("tenant")
-        if "admin" not in who.scopes and asked not in (None, who.tenant):
+        if not who.everywhere and asked not in (None, who.tenant):
             raise Forbidden(
-                "Another tenant's usage takes a key with the scope 'admin'; leave 'tenant' out for your own.",
+                "Another tenant's usage takes an admin's key without a tenant; leave 'tenant' out for your own.",
                 code="insufficient_scope",
                 param="tenant",
             )
 
         def read() -> list[UsageRow]:
-            own = [who.tenant] if "admin" not in who.scopes else accounts.tenants(records)
+            own = accounts.tenants(records) if who.everywhere else [who.tenant]
             return accounts.usage(records, [asked] if asked is not None else own, first, last, by)
 
         rows = await asyncio.to_thread(read)

@@ -14,7 +14,7 @@ import pytest
 from genai_stack.local.vectors import SqliteVectors
 from genai_stack.service import ApiKeys, build_app
 from tests.service.conftest import MASTER, assert_problem
-from tests.service.fakes import serving
+from tests.service.fakes import EMBED, serving
 from tests.service.resources.conftest import Stack, stores
 from tests.service.resources.embedding import WINDOW, TextReader, WordHost
 from tests.service.resources.queue import HandQueue
@@ -49,6 +49,25 @@ def filled(client: openai.OpenAI, **more: Any) -> tuple[Any, dict[str, str]]:
     ids = {name: uploaded(client, text, f"{name}.txt") for name, text in WORDS.items()}
     store = client.vector_stores.create(file_ids=list(ids.values()), **more)
     return until_done(lambda: client.vector_stores.retrieve(store.id)), ids
+
+
+def test_a_search_is_in_the_ledger(stack: Stack, client: openai.OpenAI) -> None:
+    store, _ = filled(client)
+    _, key = stack.api.keys.create("searcher", tenant="master")
+    id = key.split("-")[2]
+    with stack.client(key) as searcher:
+        searcher.vector_stores.search(store.id, query="bake bread")
+    until = time.monotonic() + 10
+    while not (rows := [r for r in usage(stack) if r["key"] == id]):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    (row,) = rows
+    assert (row["model"], row["requests"]) == (EMBED, 1)
+    assert row["prompt_tokens"] > 0
+
+
+def usage(stack: Stack) -> list[Any]:
+    return list(stack.api.get("/v1/usage?by=key,model").json()["data"])
 
 
 def test_from_files_to_answers(client: openai.OpenAI) -> None:

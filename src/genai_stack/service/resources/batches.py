@@ -18,7 +18,7 @@ from ...ports import Job, JobQueue, JobRequest, ModelRegistry, RecordStore
 from ...protocol.batch_lines import Inspection, examine
 from ...protocol.batches import BatchCounts, BatchError, BatchRequest
 from ...registry import base_of
-from ..charging import Charges
+from ..charging import Charges, ran
 from ..principal import Principal
 from ..usage import NOTHING, Used
 from . import batch_records as records_of
@@ -224,8 +224,9 @@ class Batches:
             model=name,
             base=base,
             used=used,
-            ended=job.finished or time.time(),
+            ended=job.finished or batch.created_at,  # the same whoever looks: its day is part of the entry's id
             began=batch.created_at,
+            ran=ran(job),
         )
 
     def _kept(

@@ -1,7 +1,8 @@
 """Idempotency-Key: a create that is sent again has one effect.
 
 The first to come with a key claims it: the claim says what was asked (a digest) and under which id it is made. Whoever
-comes with the same key makes the same thing under the same id, or finds it made. A claim counts for a day.
+comes with the same key makes the same thing under the same id, or finds it made. A claim counts for a day, and its
+record goes then.
 """
 
 from __future__ import annotations
@@ -44,14 +45,12 @@ class Once:
                 there = msgspec.convert(record.item, Claim)
                 if there.created > new.created - KEPT_SECONDS:
                     if there.digest != new.digest:
-                        raise Conflict(
-                            "This Idempotency-Key was used for another request; take a new key for this one.",
-                            code="idempotency_key_reused",
-                        )
+                        raise reused()
                     return there
             try:
                 version = record.version if record else 0
-                self._records.put(place, id, msgspec.to_builtins(new), if_version=version)
+                expires = new.created + KEPT_SECONDS
+                self._records.put(place, id, msgspec.to_builtins(new), if_version=version, expires=expires)
                 return new
             except ConditionFailed:
                 continue
@@ -60,7 +59,15 @@ class Once:
         """Notes that what the claim is for is there."""
         if key is not None and not claim.made:
             place, id = _place(tenant, key)
-            self._records.put(place, id, msgspec.to_builtins(msgspec.structs.replace(claim, made=True)))
+            item = msgspec.to_builtins(msgspec.structs.replace(claim, made=True))
+            self._records.put(place, id, item, expires=claim.created + KEPT_SECONDS)
+
+
+def reused() -> Conflict:
+    return Conflict(
+        "This Idempotency-Key was used for another request; take a new key for this one.",
+        code="idempotency_key_reused",
+    )
 
 
 def gone(claim: Claim) -> Conflict:

@@ -26,12 +26,13 @@ class Searching:
 
     async def search(
         self, tenant: str, id: str, request: SearchRequest, *, wait: float | None = None
-    ) -> tuple[SearchPage, int]:
-        """The page, and the tokens of the question. Raises NotFound, RequestError, and what the model's host does."""
+    ) -> tuple[SearchPage, str, int]:
+        """The page, the model that embedded the question, and the question's tokens. Raises NotFound, RequestError, and
+        what the model's host does."""
         store = await asyncio.to_thread(self._stores.usable, tenant, id)
         asked = await self._embedder.embed(store.model, request.queries, wait=wait)
         found = await asyncio.to_thread(self._ranked, tenant, id, request, asked.vectors)
-        return SearchPage(request.queries, found), asked.tokens
+        return SearchPage(request.queries, found), store.model, asked.tokens
 
     def _ranked(
         self, tenant: str, store: str, request: SearchRequest, vectors: list[bytes]

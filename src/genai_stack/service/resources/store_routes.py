@@ -121,8 +121,10 @@ def routes(
         wait = intake.patience(exchange)
         indexing.attend()
         with UntilGone(exchange):
-            found, tokens = await searching.search(tenant(exchange), path_id(exchange), request, wait=wait)
-        exchange.used = Used(tokens)
+            found, model, tokens = await searching.search(
+                tenant(exchange), path_id(exchange), request, wait=wait
+            )
+        exchange.model, exchange.used = model, Used(tokens)
         await exchange.answer(200, msgspec.json.encode(found))
 
     def attach(owner: str, exchange: Exchange, request: StoreFileRequest) -> Any:

@@ -17,7 +17,7 @@ import msgspec
 from ...errors import Conflict, GenAIStackError, NotFound, RequestError
 from ...ports import JobQueue, JobRequest, ModelRegistry, ModelVersion, RecordStore
 from ...protocol.tuning import TuningCheckpoint, TuningError, TuningEvent, TuningRequest
-from ..charging import Charges
+from ..charging import Charges, ran
 from . import tuning_events, tuning_records
 from .files import Files
 from .once import Once
@@ -206,6 +206,7 @@ class Tuning:
                 tokens=tokens,
                 ended=theirs.finished or job.created_at,
                 began=job.created_at,
+                ran=ran(theirs),
             )
         finish = tuning_events.finish(measured, theirs.started)
         return self._shelf.change(
