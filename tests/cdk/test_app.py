@@ -178,6 +178,21 @@ def test_cdk_json_s_command_synthesises_for_the_stage_asked(tmp_path: Path) -> N
     assert "unknown key 'max_vcpu' in [training.spot]; did you mean 'max_vcpus'" in done.stderr
 
 
+@pytest.mark.parametrize("stage", ["a-b", "Prod", "../x", "*"])
+def test_a_name_that_no_stage_may_have_stops_it(
+    stage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import aws_cdk
+
+    from cdk import app
+
+    made = aws_cdk.App(outdir=str(tmp_path), context={"stage": stage})
+    monkeypatch.setattr(app, "new_app", lambda: made)
+    with pytest.raises(SystemExit, match="can't be a stage's name: up to 16 small letters and digits"):
+        app.main()
+    assert not list(tmp_path.glob("*.template.json"))
+
+
 def test_a_stage_is_in_every_name(reserved: Template) -> None:
     names = [
         r["Properties"]["Name"] for r in reserved["Resources"].values() if r["Type"] == "AWS::SSM::Parameter"
