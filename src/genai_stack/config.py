@@ -99,6 +99,8 @@ class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A lower score is refused; without a bound any score will do."""
     at_most: float | None = None
     """A higher score is refused, where lower is better."""
+    examples: Count = 100
+    """Questions that the score must rest on: an evaluation of fewer (`--limit`) doesn't count."""
 
 
 Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
