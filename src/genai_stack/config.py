@@ -53,6 +53,21 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     it never takes more. 0 sets none aside, and leaves the account's limit."""
     memory_mb: Annotated[int, msgspec.Meta(ge=256, le=10240)] = 1769
     """Of one environment, which answers one request at a time. 1769 has one core."""
+    domain: Annotated[str, msgspec.Meta(pattern=r"^(([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63})?$")] = (
+        ""
+    )
+    """A name of your own for the API, such as `api.example.com`: then it answers at no other. Empty: AWS's."""
+    certificate: Annotated[
+        str, msgspec.Meta(pattern=r"^(arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[\w-]+)?$")
+    ] = ""
+    """The domain's certificate in ACM, of the region that is deployed to, by its ARN."""
+    hosted_zone: Annotated[str, msgspec.Meta(pattern=r"^(Z[A-Z0-9]{1,31})?$")] = ""
+    """The zone of Route 53 that gets the domain's record; empty leaves that to you."""
+    vpc_endpoints: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=r"^vpce-[0-9a-f]{8,17}$")], ...], msgspec.Meta(max_length=10)
+    ] = ()
+    """Interface endpoints for `execute-api` in networks of yours: the API is private, and answers through these alone.
+    The first one's address is published."""
 
 
 class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -303,6 +318,7 @@ def parse_config(
     _refuse_twins(config, lines, file)
     _refuse_prices(config, lines, file)
     _refuse_misfits(config.training, lines, file)
+    _refuse_address(config.service.gateway, lines, file, region)
     _refuse_models(config, lines, file, region)
     where_from = base or Path.cwd()
     models = tuple(msgspec.structs.replace(m, source=_absolute(m.source, where_from)) for m in config.models)
@@ -394,6 +410,26 @@ def _refuse_misfits(training: TrainingConfig, lines: dict[TomlPath, int], file: 
         refuse(f"the network has {network.zones} zones", "multi_node", "zone")
     if many.capacity_block and not many.capacity_reservation:
         refuse("name the block's cr-… in capacity_reservation", "multi_node", "capacity_block")
+
+
+def _refuse_address(gateway: GatewayConfig, lines: dict[TomlPath, int], file: str, region: str | None) -> None:
+    """A domain goes with its certificate, and not with a private API."""
+
+    def refuse(message: str, name: str) -> NoReturn:
+        where = ("service", "gateway", name)
+        raise ConfigError(f"{_dotted(where)}: {message}", file=file, line=line_of(lines, where))
+
+    if gateway.domain and not gateway.certificate:
+        refuse('name its certificate in ACM too: certificate = "arn:aws:acm:…"', "domain")
+    for name in ("certificate", "hosted_zone"):
+        if getattr(gateway, name) and not gateway.domain:
+            refuse("it is for a domain; name that, or leave it out", name)
+    if gateway.domain and gateway.vpc_endpoints:
+        refuse(
+            "a private API is asked at its endpoint's address; leave the domain out, or the endpoints", "domain"
+        )
+    if region and gateway.certificate and (there := gateway.certificate.split(":")[3]) != region:
+        refuse(f"it is in {there}, and the API in {region}, where its certificate has to be", "certificate")
 
 
 def _refuse_models(config: StackConfig, lines: dict[TomlPath, int], file: str, region: str | None) -> None:
