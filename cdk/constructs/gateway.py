@@ -67,7 +67,9 @@ REFUSALS = {
     "INTEGRATION_TIMEOUT": Refusal(
         SERVER, "timeout", f"The answer took over {MINUTES} minutes; ask for less.", "504", FINAL
     ),
-    # What it calls a path that no route has.
+    # What it calls a path that no route has: the first with an Authorization header, which it takes for a signature of
+    # AWS's where no method says otherwise, the second without one.
+    "INVALID_SIGNATURE": Refusal(INVALID, "unknown_route", UNKNOWN, "404"),
     "MISSING_AUTHENTICATION_TOKEN": Refusal(INVALID, "unknown_route", UNKNOWN, "404"),
     "REQUEST_TOO_LARGE": Refusal(
         INVALID, "request_too_large", "The body is over API Gateway's 10 MB; send less.", headers=FINAL

@@ -167,6 +167,7 @@ KINDS: dict[str, tuple[GenAIStackError, str | None]] = {
     "DEFAULT_5XX": (GenAIStackError("", code="internal_error"), None),
     "INTEGRATION_FAILURE": (GenAIStackError("", code="overloaded"), "503"),
     "INTEGRATION_TIMEOUT": (EngineFailed("", code="timeout"), "504"),
+    "INVALID_SIGNATURE": (NotFound("", code="unknown_route"), "404"),
     "MISSING_AUTHENTICATION_TOKEN": (NotFound("", code="unknown_route"), "404"),
     "REQUEST_TOO_LARGE": (TooLarge(""), None),
     "RESOURCE_NOT_FOUND": (NotFound("", code="unknown_route"), None),
