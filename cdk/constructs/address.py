@@ -8,7 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_route53 as route53
 from constructs import Construct
 
-from genai_stack.config import GatewayConfig
+from genai_stack.gateway import GatewayConfig
 
 
 def domain(scope: Construct, config: GatewayConfig, api: apigateway.RestApi) -> apigateway.DomainName:

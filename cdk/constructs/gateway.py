@@ -13,7 +13,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from genai_stack import names
-from genai_stack.config import GatewayConfig
+from genai_stack.gateway import GatewayConfig
 
 from .acknowledge import acknowledge
 from .address import domain, through

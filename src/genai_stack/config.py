@@ -15,6 +15,7 @@ import msgspec
 from .catalogue import ModelConfig, refuse_misfit
 from .choices import refuse_large
 from .errors import ConfigError
+from .gateway import GatewayConfig, refuse_nowhere
 from .machines import MACHINES, Machine
 from .toml_lines import TomlPath, line_of, lines_by_path
 
@@ -37,37 +38,6 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Requests that wait for a place in the batch; one more gets 429."""
     max_adapters: Count = 4
     """Adapters a base model's server keeps loaded; the one used least lately makes room for another."""
-
-
-class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[service.gateway]`: what stands before the API in an account. On this machine nothing of it is read."""
-
-    requests_per_second: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 100
-    """Of all clients together; more get 429."""
-    burst: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 200
-    """Requests that may come at once."""
-    requests_per_address: Annotated[int, msgspec.Meta(ge=10, le=2_000_000_000)] = 3000
-    """In five minutes from one address; more get 403 until it has calmed down."""
-    concurrency: Annotated[int, msgspec.Meta(ge=0, le=10000)] = 100
-    """Requests that are answered at the same time, a stream as long as it lasts: so many are set aside for the API, and
-    it never takes more. 0 sets none aside, and leaves the account's limit."""
-    memory_mb: Annotated[int, msgspec.Meta(ge=256, le=10240)] = 1769
-    """Of one environment, which answers one request at a time. 1769 has one core."""
-    domain: Annotated[str, msgspec.Meta(pattern=r"^(([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63})?$")] = (
-        ""
-    )
-    """A name of your own for the API, such as `api.example.com`: then it answers at no other. Empty: AWS's."""
-    certificate: Annotated[
-        str, msgspec.Meta(pattern=r"^(arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[\w-]+)?$")
-    ] = ""
-    """The domain's certificate in ACM, of the region that is deployed to, by its ARN."""
-    hosted_zone: Annotated[str, msgspec.Meta(pattern=r"^(Z[A-Z0-9]{1,31})?$")] = ""
-    """The zone of Route 53 that gets the domain's record; empty leaves that to you."""
-    vpc_endpoints: Annotated[
-        tuple[Annotated[str, msgspec.Meta(pattern=r"^vpce-[0-9a-f]{8,17}$")], ...], msgspec.Meta(max_length=10)
-    ] = ()
-    """Interface endpoints for `execute-api` in networks of yours: the API is private, and answers through these alone.
-    The first one's address is published."""
 
 
 class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -413,23 +383,11 @@ def _refuse_misfits(training: TrainingConfig, lines: dict[TomlPath, int], file: 
 
 
 def _refuse_address(gateway: GatewayConfig, lines: dict[TomlPath, int], file: str, region: str | None) -> None:
-    """A domain goes with its certificate, and not with a private API."""
-
     def refuse(message: str, name: str) -> NoReturn:
         where = ("service", "gateway", name)
         raise ConfigError(f"{_dotted(where)}: {message}", file=file, line=line_of(lines, where))
 
-    if gateway.domain and not gateway.certificate:
-        refuse('name its certificate in ACM too: certificate = "arn:aws:acm:…"', "domain")
-    for name in ("certificate", "hosted_zone"):
-        if getattr(gateway, name) and not gateway.domain:
-            refuse("it is for a domain; name that, or leave it out", name)
-    if gateway.domain and gateway.vpc_endpoints:
-        refuse(
-            "a private API is asked at its endpoint's address; leave the domain out, or the endpoints", "domain"
-        )
-    if region and gateway.certificate and (there := gateway.certificate.split(":")[3]) != region:
-        refuse(f"it is in {there}, and the API in {region}, where its certificate has to be", "certificate")
+    refuse_nowhere(gateway, refuse, region)
 
 
 def _refuse_models(config: StackConfig, lines: dict[TomlPath, int], file: str, region: str | None) -> None:

@@ -19,6 +19,7 @@ LEAVES = {
     "choices",
     "containers",
     "fit",
+    "gateway",
     "registries",
     "config",
     "json_lines",

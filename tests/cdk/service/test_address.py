@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from genai_stack.config import GatewayConfig, parse_config
+from genai_stack.config import parse_config
 from genai_stack.errors import ConfigError
+from genai_stack.gateway import GatewayConfig
 from tests.cdk.conftest import read_template
 from tests.cdk.hosting.test_endpoints import spelled
 from tests.cdk.templates import Template, of_type, one, text
