@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
+from genai_stack import names
 from genai_stack.config import StackConfig, find_config, load_config
+from genai_stack.errors import ConfigError
 
 from .hosting_stack import HostingStack
 from .service_stack import ServiceStack
@@ -51,10 +54,13 @@ def configuration(path: str | None) -> StackConfig:
 def main() -> None:
     """Synthesises what the context asks for."""
     app = new_app()
-    path = app.node.try_get_context("config")
-    config = configuration(path)
+    try:
+        stage = names.checked_stage(app.node.try_get_context("stage") or "dev")
+        config = configuration(app.node.try_get_context("config"))
+    except ConfigError as error:
+        sys.exit(error.message)
     with tempfile.TemporaryDirectory() as staging:
-        build(app, config, app.node.try_get_context("stage") or "dev", Path(staging))
+        build(app, config, stage, Path(staging))
         app.synth()
 
 

@@ -16,7 +16,7 @@ from .constructs.acknowledge import acknowledge, acknowledge_objects
 from .constructs.components import Components
 from .constructs.endpoint_alarms import EndpointAlarms
 from .constructs.hosting_dashboard import hosting_dashboard
-from .constructs.hosting_roles import attaching_rights
+from .constructs.hosting_roles import attaching_rights, registry_resources
 from .constructs.model_endpoint import ModelEndpoint
 from .training_stack import TrainingStack
 
@@ -83,11 +83,7 @@ def _attach(scope: Construct, stage: str, models: list[str], training: TrainingS
         roles=[training.events],
     )
     later = "components and packages are named after models that jobs make later"
-    for resource in (
-        "inference-component/*",
-        f"model-package-group/{names.ROOT}-*",
-        f"model-package/{names.ROOT}-*",
-    ):
+    for resource in (f"inference-component/{names.components(stage)}", *registry_resources(stage)):
         finding = f"Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:{resource}"
         acknowledge(policy, "IAM5", finding, later)
     acknowledge(policy, "IAM5", "Resource::*", "ListModelPackages knows no resources")

@@ -14,7 +14,7 @@ from genai_stack import choices, names
 from genai_stack.catalogue import ModelConfig
 
 from .acknowledge import acknowledge, acknowledge_objects
-from .hosting_roles import attaching_rights
+from .hosting_roles import attaching_rights, registry_resources
 from .storage import Storage
 
 READS: tuple[names.Layer, ...] = ("training", "hosting")
@@ -99,7 +99,7 @@ def _models(stage: str, models: list[ModelConfig], storage: Storage) -> list[iam
     makes a component."""
     at_once = [m.name for m in models if not choices.asynchronous(m)]
     later = [m.name for m in models if choices.asynchronous(m)]
-    component = _arn("sagemaker", "inference-component/*")
+    component = _arn("sagemaker", f"inference-component/{names.components(stage)}")
     statements = []
     if at_once:
         invoke = ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"]
@@ -139,11 +139,7 @@ def _explain(role: iam.Role, stage: str, storage: Storage, models: list[ModelCon
         finding = f"Resource::arn:<AWS::Partition>:batch:{here}:{as_printed}:*"
         acknowledge(role, "IAM5", finding, "a definition's revisions, one with each deployment")
     later = "named after jobs and models that come later"
-    sagemaker = (
-        "inference-component/*",
-        f"model-package-group/{names.ROOT}-*",
-        f"model-package/{names.ROOT}-*",
-    )
+    sagemaker = (f"inference-component/{names.components(stage)}", *registry_resources(stage))
     for resource in ("batch:{}:job/*", *(f"sagemaker:{{}}:{what}" for what in sagemaker if models)):
         acknowledge(role, "IAM5", f"Resource::arn:<AWS::Partition>:{resource.format(here)}", later)
 

@@ -13,11 +13,12 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from genai_stack import names
 from genai_stack.config import TrainingConfig
 
 from .acknowledge import acknowledge
 from .function import EventFunction
-from .hosting_roles import components_rights
+from .hosting_roles import components_rights, scaling_alarms
 from .model_endpoint import ModelEndpoint
 from .storage import Storage
 
@@ -77,17 +78,18 @@ class Components(Construct):
                 properties={"Hosted": endpoint.hosted},
             )
             asked.node.add_dependency(endpoint.endpoint, again, role)
-        self._explain()
+        self._explain(stage)
 
-    def _explain(self) -> None:
+    def _explain(self, stage: str) -> None:
         later = "components, models and their scaling are named after models that are promoted later"
         for resource in (
-            "sagemaker:<AWS::Region>:<AWS::AccountId>:inference-component/*",
-            "sagemaker:<AWS::Region>:<AWS::AccountId>:model/*",
-            "application-autoscaling:<AWS::Region>:<AWS::AccountId>:scalable-target/*",
-            "cloudwatch:<AWS::Region>:<AWS::AccountId>:alarm:*-from-zero",
-            "cloudwatch:<AWS::Region>:<AWS::AccountId>:alarm:TargetTracking-*",
+            f"sagemaker:<AWS::Region>:<AWS::AccountId>:inference-component/{names.components(stage)}",
+            f"sagemaker:<AWS::Region>:<AWS::AccountId>:model/{names.served_models(stage)}",
+            *(f"cloudwatch:<AWS::Region>:<AWS::AccountId>:alarm:{name}" for name in scaling_alarms(stage)),
         ):
             acknowledge(self.function.role, "IAM5", f"Resource::arn:<AWS::Partition>:{resource}", later)
+        targets = "application-autoscaling:<AWS::Region>:<AWS::AccountId>:scalable-target/*"
+        drawn = "a scalable target's ARN holds an id that is drawn; conditions keep it to inference components"
+        acknowledge(self.function.role, "IAM5", f"Resource::arn:<AWS::Partition>:{targets}", drawn)
         nothing = "the two actions that list know no resources"
         acknowledge(self.function.role, "IAM5", "Resource::*", nothing)

@@ -7,14 +7,16 @@ from typing import NamedTuple
 
 import aws_cdk as cdk
 from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from genai_stack import names
-from genai_stack.config import GatewayConfig
+from genai_stack.gateway import GatewayConfig
 
 from .acknowledge import acknowledge
+from .address import domain, through
 from .api_function import MINUTES
 
 OPEN = ("health", "openapi.json")
@@ -22,6 +24,8 @@ OPEN = ("health", "openapi.json")
 which has the model generate, is reached from outside."""
 BINARY = ("multipart/form-data", "application/octet-stream")
 """Bodies that go through as they are, base64 on the way; JSON goes as text, of which more fits into an invocation."""
+OPEN_PER_SECOND, OPEN_AT_ONCE = 10, 20
+"""Of requests without a key to each of these: they take nothing of what the keys' owners may have."""
 ACCESS = {
     "requestId": "$context.requestId",
     "time": "$context.requestTimeEpoch",
@@ -63,7 +67,9 @@ REFUSALS = {
     "INTEGRATION_TIMEOUT": Refusal(
         SERVER, "timeout", f"The answer took over {MINUTES} minutes; ask for less.", "504", FINAL
     ),
-    # What it calls a path that no route has.
+    # What it calls a path that no route has: the first with an Authorization header, which it takes for a signature of
+    # AWS's where no method says otherwise, the second without one.
+    "INVALID_SIGNATURE": Refusal(INVALID, "unknown_route", UNKNOWN, "404"),
     "MISSING_AUTHENTICATION_TOKEN": Refusal(INVALID, "unknown_route", UNKNOWN, "404"),
     "REQUEST_TOO_LARGE": Refusal(
         INVALID, "request_too_large", "The body is over API Gateway's 10 MB; send less.", headers=FINAL
@@ -85,7 +91,8 @@ REFUSALS = {
 
 
 class Gateway(Construct):
-    """A regional REST API, since only that streams. It asks for no key itself: the application does, in one place."""
+    """A REST API, since only that streams: regional, or private where `config` names VPC endpoints. It asks for no key
+    itself: the application does, in one place."""
 
     def __init__(
         self,
@@ -103,7 +110,10 @@ class Gateway(Construct):
             "Api",
             rest_api_name=names.gateway(stage),
             description=f"genai-stack {stage}: OpenAI's API",
-            endpoint_types=[apigateway.EndpointType.REGIONAL],
+            endpoint_configuration=_endpoint(self, config.vpc_endpoints),
+            policy=through(config.vpc_endpoints) if config.vpc_endpoints else None,
+            # One address, one certificate.
+            disable_execute_api_endpoint=True if config.domain else None,
             binary_media_types=list(BINARY),
             # A setting of the account and region, which other APIs may have come to need.
             cloud_watch_role=True,
@@ -112,6 +122,7 @@ class Gateway(Construct):
                 stage_name=stage,
                 throttling_rate_limit=config.requests_per_second,
                 throttling_burst_limit=config.burst,
+                method_options={f"/{path}/GET": _open() for path in OPEN},
                 tracing_enabled=True,
                 metrics_enabled=True,
                 logging_level=apigateway.MethodLoggingLevel.OFF,
@@ -133,11 +144,19 @@ class Gateway(Construct):
         for type, refusal in REFUSALS.items():
             self._refuse(type, refusal)
         self._explain()
+        self.url = f"{self._address(stage, config)}/v1"
+        """What a client takes as its base URL."""
+        if config.domain:
+            domain(self, config, self.api)
 
-    @property
-    def url(self) -> str:
-        """What a client takes as its base URL: it ends in `/v1`."""
-        return f"{self.api.url}v1"
+    def _address(self, stage: str, config: GatewayConfig) -> str:
+        if config.domain:
+            return f"https://{config.domain}"
+        if config.vpc_endpoints:
+            # It resolves to the endpoint's private addresses, with the endpoint's private DNS or without.
+            host = f"{self.api.rest_api_id}-{config.vpc_endpoints[0]}.execute-api.{cdk.Aws.REGION}"
+            return f"https://{host}.{cdk.Aws.URL_SUFFIX}/{stage}"
+        return f"https://{self.api.rest_api_id}.execute-api.{cdk.Aws.REGION}.{cdk.Aws.URL_SUFFIX}/{stage}"
 
     def _refuse(self, type: str, refusal: Refusal) -> None:
         error = {"message": refusal.message, "type": refusal.type, "param": None, "code": refusal.code}
@@ -168,3 +187,26 @@ class Gateway(Construct):
             "Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs",
             "API Gateway's account setting takes a role with these rights",
         )
+
+
+def _endpoint(scope: Construct, through: tuple[str, ...]) -> apigateway.EndpointConfiguration:
+    if not through:
+        return apigateway.EndpointConfiguration(types=[apigateway.EndpointType.REGIONAL])
+    endpoints = [
+        ec2.InterfaceVpcEndpoint.from_interface_vpc_endpoint_attributes(
+            scope, f"Through{place}", port=443, vpc_endpoint_id=id
+        )
+        for place, id in enumerate(through)
+    ]
+    return apigateway.EndpointConfiguration(types=[apigateway.EndpointType.PRIVATE], vpc_endpoints=endpoints)
+
+
+def _open() -> apigateway.MethodDeploymentOptions:
+    """What the stage says of all methods, with limits of its own."""
+    return apigateway.MethodDeploymentOptions(
+        throttling_rate_limit=OPEN_PER_SECOND,
+        throttling_burst_limit=OPEN_AT_ONCE,
+        metrics_enabled=True,
+        logging_level=apigateway.MethodLoggingLevel.OFF,
+        data_trace_enabled=False,
+    )

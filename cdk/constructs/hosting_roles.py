@@ -6,7 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from genai_stack import names
+from genai_stack import choices, names
 from genai_stack.catalogue import ModelConfig
 
 from .acknowledge import acknowledge, acknowledge_objects
@@ -16,9 +16,13 @@ from .storage import Storage
 
 SAGEMAKER = "sagemaker.amazonaws.com"
 SCALING = "sagemaker.application-autoscaling.amazonaws.com"
+DIMENSION = "sagemaker:inference-component:DesiredCopyCount"
 LINKED = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
-READABLE = ("models/*", "jobs/*")
-"""Of the artefact bucket: imported models, and what jobs made, adapters among it. Not the data that people brought."""
+RESULTS = names.job_output("*")
+WEIGHTS = ("models/*", f"{RESULTS}/model/*", f"{RESULTS}/merged/*")
+ARCHIVES = f"{RESULTS}/adapter.tar.gz"
+"""Of the artefact bucket: imported models, weights that training jobs made, and adapters as SageMaker takes them. No
+spec, checkpoint or answer of a job, and not the data that people brought."""
 INTERFACES = (
     *("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission"),
     *("ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission"),
@@ -44,11 +48,16 @@ def model_role(
     for statement in pull_rights(image):
         role.add_to_policy(statement)
     bucket = storage.artefacts
-    own = [bucket.arn_for_objects(pattern) for pattern in READABLE]
+    weights, archives = _readable(model)
+    own = [bucket.arn_for_objects(pattern) for pattern in (*weights, *archives)]
     foreign = _foreign(model)
-    role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=[*own, *foreign]))
-    buckets = [bucket.bucket_arn, *(arn.partition("/")[0] for arn in foreign)]
-    role.add_to_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=buckets))
+    if own or foreign:
+        role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=[*own, *foreign]))
+    if weights:
+        role.add_to_policy(_lists(bucket.bucket_arn, weights))
+    for arn in foreign:
+        where, _, files = arn.partition("/")
+        role.add_to_policy(_lists(where, (files,)))
     role.add_to_policy(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[storage.key.key_arn]))
     groups = [
         names.component_log(names.component(stage, model.name)),
@@ -77,11 +86,13 @@ def model_role(
     if vpc:
         # The describing ones know no resources, the interface's name comes later.
         role.add_to_policy(iam.PolicyStatement(actions=list(INTERFACES), resources=["*"]))
-    _explain(role, storage, foreign, groups)
+    _explain(role, storage, (*weights, *archives), foreign, groups)
     return role
 
 
-def _explain(role: iam.Role, storage: Storage, foreign: list[str], groups: list[str]) -> None:
+def _explain(
+    role: iam.Role, storage: Storage, readable: tuple[str, ...], foreign: list[str], groups: list[str]
+) -> None:
     acknowledge(
         role,
         "IAM5",
@@ -89,7 +100,7 @@ def _explain(role: iam.Role, storage: Storage, foreign: list[str], groups: list[
         "GetAuthorizationToken and PutMetricData know no resources, the latter's namespace is a condition; a network "
         "interface is named when it is made",
     )
-    for pattern in READABLE:
+    for pattern in readable:
         acknowledge_objects(role, storage.artefacts, pattern, "a version or an adapter that is promoted later")
     for arn in foreign:
         path = arn.rpartition(":::")[2]
@@ -104,9 +115,10 @@ def _explain(role: iam.Role, storage: Storage, foreign: list[str], groups: list[
 def components_rights(stage: str, models: list[str], roles: list[iam.Role]) -> list[iam.PolicyStatement]:
     """What it takes to make, scale and remove the components of these models and of their adapters."""
     endpoints = [_arn("sagemaker", f"endpoint/{names.endpoint(stage, model)}") for model in models]
-    component, model = _arn("sagemaker", "inference-component/*"), _arn("sagemaker", "model/*")
+    component = _arn("sagemaker", f"inference-component/{names.components(stage)}")
+    model = _arn("sagemaker", f"model/{names.served_models(stage)}")
     scaling = _arn("application-autoscaling", "scalable-target/*")
-    alarms = [_arn("cloudwatch", f"alarm:{name}") for name in ("*-from-zero", "TargetTracking-*")]
+    alarms = [_arn("cloudwatch", f"alarm:{name}") for name in scaling_alarms(stage)]
     placing = ["sagemaker:CreateInferenceComponent", "sagemaker:UpdateInferenceComponent"]
     reading = ["sagemaker:DescribeInferenceComponent", "sagemaker:DeleteInferenceComponent"]
     targets = ["RegisterScalableTarget", "DeregisterScalableTarget", "PutScalingPolicy", "DeleteScalingPolicy"]
@@ -131,7 +143,12 @@ def components_rights(stage: str, models: list[str], roles: list[iam.Role]) -> l
         iam.PolicyStatement(
             actions=[f"application-autoscaling:{action}" for action in targets],
             resources=[scaling],
-            conditions={"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}},
+            conditions={
+                "StringEquals": {
+                    "application-autoscaling:service-namespace": "sagemaker",
+                    "application-autoscaling:scalable-dimension": DIMENSION,
+                }
+            },
         ),
         iam.PolicyStatement(actions=["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"], resources=alarms),
         iam.PolicyStatement(
@@ -144,14 +161,25 @@ def components_rights(stage: str, models: list[str], roles: list[iam.Role]) -> l
     ]
 
 
+def scaling_alarms(stage: str) -> tuple[str, str]:
+    """What the alarms of a stage's components match: ours, and those that target tracking makes, which it names
+    `TargetTracking-<resource id>-…`."""
+    components = names.components(stage)
+    return f"{components}-from-zero", f"TargetTracking-inference-component/{components}"
+
+
+def registry_resources(stage: str) -> tuple[str, str]:
+    """A stage's part of SageMaker's model registry, as resources of ARNs."""
+    groups = names.model_package_groups(stage)
+    return f"model-package-group/{groups}", f"model-package/{groups}"
+
+
 def attaching_rights(stage: str, models: list[str], storage: Storage) -> list[iam.PolicyStatement]:
     """What it takes for a finished job's model to become a version in SageMaker's registry, and for its adapter to be
     packed and to answer on the endpoints of these models."""
     endpoints = [_arn("sagemaker", f"endpoint/{names.endpoint(stage, model)}") for model in models]
-    component = _arn("sagemaker", "inference-component/*")
-    packages = [
-        _arn("sagemaker", f"{kind}/{names.ROOT}-*") for kind in ("model-package-group", "model-package")
-    ]
+    component = _arn("sagemaker", f"inference-component/{names.components(stage)}")
+    packages = [_arn("sagemaker", resource) for resource in registry_resources(stage)]
     placing = ["sagemaker:CreateInferenceComponent", "sagemaker:UpdateInferenceComponent"]
     reading = ["sagemaker:DescribeInferenceComponent", "sagemaker:DeleteInferenceComponent"]
     groups = ["sagemaker:CreateModelPackageGroup", "sagemaker:DescribeModelPackageGroup"]
@@ -165,6 +193,21 @@ def attaching_rights(stage: str, models: list[str], storage: Storage) -> list[ia
         iam.PolicyStatement(actions=["sagemaker:ListModelPackages"], resources=["*"]),
         iam.PolicyStatement(actions=archive, resources=[storage.artefacts.arn_for_objects("jobs/*")]),
     ]
+
+
+def _readable(model: ModelConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The weights and the adapters that may be promoted to it; nothing is to one that answers through S3."""
+    if choices.asynchronous(model):
+        return (), ()
+    return WEIGHTS, (ARCHIVES,) if model.adapters else ()
+
+
+def _lists(bucket: str, prefixes: tuple[str, ...]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(
+        actions=["s3:ListBucket"],
+        resources=[bucket],
+        conditions={"StringLike": {"s3:prefix": list(prefixes)}},
+    )
 
 
 def _foreign(model: ModelConfig) -> list[str]:

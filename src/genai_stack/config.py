@@ -15,6 +15,7 @@ import msgspec
 from .catalogue import ModelConfig, refuse_misfit
 from .choices import refuse_large
 from .errors import ConfigError
+from .gateway import GatewayConfig, refuse_nowhere
 from .machines import MACHINES, Machine
 from .metering import PriceConfig, TenantConfig, refuse_prices, refuse_tenants
 from .toml_lines import TomlPath, line_of, lines_by_path
@@ -38,22 +39,6 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Requests that wait for a place in the batch; one more gets 429."""
     max_adapters: Count = 4
     """Adapters a base model's server keeps loaded; the one used least lately makes room for another."""
-
-
-class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[service.gateway]`: what stands before the API in an account. On this machine nothing of it is read."""
-
-    requests_per_second: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 100
-    """Of all clients together; more get 429."""
-    burst: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 200
-    """Requests that may come at once."""
-    requests_per_address: Annotated[int, msgspec.Meta(ge=10, le=2_000_000_000)] = 3000
-    """In five minutes from one address; more get 403 until it has calmed down."""
-    concurrency: Annotated[int, msgspec.Meta(ge=0, le=10000)] = 100
-    """Requests that are answered at the same time, a stream as long as it lasts: so many are set aside for the API, and
-    it never takes more. 0 sets none aside, and leaves the account's limit."""
-    memory_mb: Annotated[int, msgspec.Meta(ge=256, le=10240)] = 1769
-    """Of one environment, which answers one request at a time. 1769 has one core."""
 
 
 class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,6 +68,8 @@ class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A lower score is refused; without a bound any score will do."""
     at_most: float | None = None
     """A higher score is refused, where lower is better."""
+    examples: Count = 100
+    """Questions that the score must rest on: an evaluation of fewer (`--limit`) doesn't count."""
 
 
 Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
@@ -287,6 +274,7 @@ def parse_config(
     _refuse_twins(config, lines, file)
     _refuse_metering(config, lines, file)
     _refuse_misfits(config.training, lines, file)
+    _refuse_address(config.service.gateway, lines, file, region)
     _refuse_models(config, lines, file, region)
     where_from = base or Path.cwd()
     models = tuple(msgspec.structs.replace(m, source=_absolute(m.source, where_from)) for m in config.models)
@@ -368,6 +356,14 @@ def _refuse_misfits(training: TrainingConfig, lines: dict[TomlPath, int], file: 
         refuse(f"the network has {network.zones} zones", "multi_node", "zone")
     if many.capacity_block and not many.capacity_reservation:
         refuse("name the block's cr-… in capacity_reservation", "multi_node", "capacity_block")
+
+
+def _refuse_address(gateway: GatewayConfig, lines: dict[TomlPath, int], file: str, region: str | None) -> None:
+    def refuse(message: str, name: str) -> NoReturn:
+        where = ("service", "gateway", name)
+        raise ConfigError(f"{_dotted(where)}: {message}", file=file, line=line_of(lines, where))
+
+    refuse_nowhere(gateway, refuse, region)
 
 
 def _refuse_models(config: StackConfig, lines: dict[TomlPath, int], file: str, region: str | None) -> None:

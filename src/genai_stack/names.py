@@ -6,12 +6,28 @@ import hashlib
 import re
 from typing import Literal
 
+from .errors import ConfigError
+
 Layer = Literal["training", "hosting", "service"]
 ROOT = "genai-stack"
 CANCELLED = "cancelled through genai-stack"
 """The reason given to Batch's TerminateJob. Batch calls such a job FAILED and keeps the reason."""
 CDK_CLI = "aws-cdk@2.1148.1"
 """The one that fits the library; a bare `aws-cdk` resolves to another."""
+
+
+STAGE = "[a-z][a-z0-9]{0,15}"
+"""A stage's name: no hyphen, so that `dev-*` names what belongs to `dev` and to no other stage, and no capital, since
+SageMaker writes its ARNs in small letters."""
+
+
+def checked_stage(stage: str) -> str:
+    """`stage`, where it can be one's name. Raises ConfigError."""
+    if not re.fullmatch(STAGE, stage):
+        raise ConfigError(
+            f"{stage[:80]!r} can't be a stage's name: up to 16 small letters and digits, a letter first, such as dev"
+        )
+    return stage
 
 
 def parameter(stage: str, layer: Layer, what: str) -> str:
@@ -40,9 +56,10 @@ def remedy(layer: Layer, stage: str = "NAME") -> str:
 
 
 def _label(*parts: str) -> str:
-    """A name SageMaker takes (letters, digits and hyphens, at most 63): readable, and unlike for unlike parts."""
+    """A name SageMaker takes (letters, digits and hyphens, at most 63): readable, and unlike for unlike parts. In small
+    letters, as it stands in SageMaker's ARNs, whatever case it is given in: rights are compared with those."""
     joined = "/".join(parts)
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", joined).strip("-")[:52].rstrip("-")
+    readable = re.sub(r"[^a-z0-9]+", "-", joined.lower()).strip("-")[:52].rstrip("-")
     return f"{readable}-{hashlib.sha256(joined.encode()).hexdigest()[:10]}"
 
 
@@ -61,6 +78,11 @@ def component(stage: str, model: str) -> str:
     return _label(stage, model)
 
 
+def components(stage: str) -> str:
+    """What the names of all inference components of a stage match, and those of no other stage."""
+    return f"{stage}-*"
+
+
 VARIANT = "AllTraffic"
 """The one production variant of every endpoint; its components are placed on it."""
 
@@ -70,18 +92,28 @@ def served_ending(stage: str, model: str) -> str:
     return f"of-{hashlib.sha256(f'{stage}/{model}'.encode()).hexdigest()[:10]}"
 
 
+def served_models(stage: str) -> str:
+    """What the names of all SageMaker models of a stage match, and those of no other stage."""
+    return f"{stage}-v*"
+
+
 def served_model(stage: str, model: str, version: int, source: str, *made_from: str) -> str:
-    """The SageMaker model of a version: `v<version>-…-<its weights>-<whatever else it is made from>-…`."""
-    weights, rest = (
-        hashlib.sha256("\0".join(part).encode()).hexdigest()[:8] for part in ((source,), made_from)
-    )
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", f"{stage}-{model}").strip("-")[:20].rstrip("-")
-    return f"v{version}-{readable}-{weights}-{rest}-{served_ending(stage, model)}"
+    """The SageMaker model of a version: `<stage>-v<version>-…-<its weights>-<whatever else it is made from>-…`."""
+    weights, rest = weights_mark(source), hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:8]
+    readable = re.sub(r"[^a-z0-9]+", "-", f"{stage}-v{version}-{model.lower()}")[:31].rstrip("-")
+    return f"{readable}-{weights}-{rest}-{served_ending(stage, model)}"
+
+
+def weights_mark(source: str) -> str:
+    """What `served_model` keeps of where a model's weights are."""
+    return hashlib.sha256(source.encode()).hexdigest()[:8]
 
 
 def served_parts(sagemaker_model: str) -> tuple[int, str] | None:
     """The version and the weights in a name that `served_model` made; None for any other name."""
-    match = re.fullmatch(r"v(\d+)-.+-([0-9a-f]{8})-[0-9a-f]{8}-of-[0-9a-f]{10}", sagemaker_model)
+    match = re.fullmatch(
+        rf"{STAGE}-v(\d+)(?:-.+)?-([0-9a-f]{{8}})-[0-9a-f]{{8}}-of-[0-9a-f]{{10}}", sagemaker_model
+    )
     return (int(match[1]), match[2]) if match else None
 
 
@@ -94,6 +126,11 @@ def questions(model: str) -> str:
 def model_package_group(stage: str, model: str) -> str:
     """The group in SageMaker's model registry that holds a model's versions."""
     return _label(ROOT, stage, model)
+
+
+def model_package_groups(stage: str) -> str:
+    """What the names of all those groups of a stage match, and those of no other stage."""
+    return f"{ROOT}-{stage}-*"
 
 
 TRAINING_JOB_LOGS = "/aws/sagemaker/TrainingJobs"

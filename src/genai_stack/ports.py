@@ -159,7 +159,8 @@ class ModelVersion(msgspec.Struct, frozen=True):
 
     `version` counts a name's registrations from 1, and never twice; 0 is what the configuration names. `digest` is the
     SHA-256 over its files' own, where they are known. Its lineage: the training `job`, the SHA-256 of the `data`, the
-    `parent` (NAME@VERSION) that it was tuned from, and the `origin` it was imported from."""
+    `parent` (NAME@VERSION) that it was tuned from with the `parent_source` it had then (NAME@0 is whatever the
+    configuration names), and the `origin` it was imported from."""
 
     name: str
     source: str
@@ -173,6 +174,7 @@ class ModelVersion(msgspec.Struct, frozen=True):
     data: str | None = None
     parent: str | None = None
     origin: str | None = None
+    parent_source: str | None = None
 
     @property
     def reference(self) -> str:
@@ -332,7 +334,8 @@ class DocumentReader(Protocol):
 
 class Services(msgspec.Struct, frozen=True):
     """Everything the service and the client stand on, put together by `wiring`. Without `vectors` and `reader` there
-    are no vector stores."""
+    are no vector stores. `batch_endpoints` are the routes that a batch may be for, as far as `jobs` can run it; None:
+    all."""
 
     objects: ObjectStore
     records: RecordStore
@@ -341,3 +344,4 @@ class Services(msgspec.Struct, frozen=True):
     models: ModelHost
     vectors: VectorIndex | None = None
     reader: DocumentReader | None = None
+    batch_endpoints: tuple[str, ...] | None = None

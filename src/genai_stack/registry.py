@@ -17,6 +17,8 @@ from .errors import ConditionFailed, Conflict, NotFound, RequestError
 from .ports import ModelRegistry, ModelVersion, Record, RecordStore
 
 COLLECTION = "models"
+MOVED_ON = "base_moved_on"
+"""The code of the Conflict about an adapter whose base isn't, or doesn't serve, what the adapter was tuned from."""
 MOST = 200
 """Versions of a name; DynamoDB takes 400 KB for all of them."""
 REMEMBERED = 50
@@ -44,9 +46,19 @@ Change = Callable[[Shelf], Shelf]
 class RecordedModels:
     """Safe from any thread and any number of processes."""
 
-    def __init__(self, records: RecordStore, configured: Iterable[ModelVersion] = DEFAULTS) -> None:
+    def __init__(
+        self,
+        records: RecordStore,
+        configured: Iterable[ModelVersion] = DEFAULTS,
+        *,
+        unlisted: Iterable[ModelVersion] = (),
+    ) -> None:
+        """`unlisted` models are known by name, so that jobs can start from them, but nothing answers as they: the list
+        leaves them out, as long as no version of theirs is promoted. Where `configured` has the name, that counts."""
         self._records = records
         self._configured = {version.name: version for version in configured}
+        self._unlisted = {v.name for v in unlisted} - self._configured.keys()
+        self._configured |= {v.name: v for v in unlisted if v.name in self._unlisted}
 
     def register(self, version: ModelVersion) -> ModelVersion:
         if _REFERENCE.fullmatch(version.name):
@@ -81,7 +93,7 @@ class RecordedModels:
         configured = [self._live(name, shelves.get(name, Shelf())) for name in self._configured]
         others = (self._live(name, shelf) for name, shelf in shelves.items() if name not in self._configured)
         registered = sorted((v for v in others if v is not None), key=lambda v: (v.created, v.name))
-        return [*(v for v in configured if v is not None), *registered]
+        return [*(v for v in configured if v is not None and not self._hides(v)), *registered]
 
     def versions(self, name: str) -> builtins.list[ModelVersion]:
         found = self._versions(name, self._read(name)[0])
@@ -158,6 +170,9 @@ class RecordedModels:
         tuned from another one of its own name follows it, though."""
         follows = version.parent is not None and split(version.parent)[0] == version.name
         return not shelf.versions and version.name not in self._configured and not follows
+
+    def _hides(self, version: ModelVersion) -> bool:
+        return version.version == 0 and version.name in self._unlisted
 
     def _live(self, name: str, shelf: Shelf) -> ModelVersion | None:
         there = self._versions(name, shelf)
@@ -251,10 +266,17 @@ def pick(registry: ModelRegistry, reference: str) -> ModelVersion:
 
 def base_of(registry: ModelRegistry, adapter: ModelVersion) -> ModelVersion:
     """What an adapter runs on: the version of its base that it was tuned from; the live one where that isn't known.
-    Raises NotFound."""
+    Raises NotFound; Conflict where that version is the configuration's, which names another source by now."""
     assert adapter.base is not None
     if adapter.parent is not None and split(adapter.parent)[0] == adapter.base:
-        return pick(registry, adapter.parent)
+        base = pick(registry, adapter.parent)
+        if adapter.parent_source not in (None, base.source):
+            raise Conflict(
+                f"{adapter.name!r} was tuned from {adapter.parent} when that was {adapter.parent_source}, and it is "
+                f"{base.source} now; name the former in stack.toml again, or tune it anew",
+                code=MOVED_ON,
+            )
+        return base
     return registry.get(adapter.base)
 
 

@@ -70,6 +70,7 @@ def _on_aws(stage: str, models: StageModels) -> Services:
     from .aws.stage_jobs import StageJobs
     from .aws.training_jobs import TrainingJobs
     from .managed import ManagedTraining
+    from .protocol.batch_lines import VLLM_ENDPOINTS
     from .registry import DEFAULTS, RecordedModels
 
     found = published.read_all(stage, "training")
@@ -83,11 +84,10 @@ def _on_aws(stage: str, models: StageModels) -> Services:
     )
     records, objects = DynamoRecords(found["records-table"]), S3Objects(fleet.bucket)
     registry: ModelRegistry
-    registry = recorded = RecordedModels(records)
-    if hosted := published.hosted_models(stage):
-        catalogue = [ModelVersion(model.name, model.source, model.task) for model in hosted.values()]
-        rest = [version for version in DEFAULTS if version.name not in hosted]
-        recorded = RecordedModels(records, [*catalogue, *rest])
+    hosted = published.hosted_models(stage)
+    catalogue = [ModelVersion(model.name, model.source, model.task) for model in hosted.values()]
+    registry = recorded = RecordedModels(records, catalogue, unlisted=DEFAULTS)
+    if hosted:
         registry = MirroredModels(stage, recorded, hosted)
     # Whoever looks at a job that has ended registers its model; the mirror is the events function's.
     batch = BatchJobs(fleet, records, objects, recorded)
@@ -104,6 +104,7 @@ def _on_aws(stage: str, models: StageModels) -> Services:
         jobs=StageJobs(records, batch, sagemaker),
         registry=registry,
         models=models(stage, registry, hosted, fleet.bucket),
+        batch_endpoints=VLLM_ENDPOINTS,
     )
 
 
@@ -112,22 +113,14 @@ def _stage_models(
 ) -> ModelHost:
     from .aws.components import Components
     from .aws.host import SageMakerHost
-    from .aws.inference_components import InferenceComponents
     from .aws.lasting import Lasting
     from .aws.objects import S3Objects
     from .aws.unhosted import UnhostedModels
 
     if not hosted:
         return UnhostedModels(stage)
-    lasting = Lasting(bucket, S3Objects)
-    return SageMakerHost(
-        stage,
-        registry,
-        hosted,
-        InferenceComponents(stage, hosted),
-        promotion=Components(stage),
-        lasting=lasting,
-    )
+    components, lasting = Components(stage, hosted), Lasting(bucket, S3Objects)
+    return SageMakerHost(stage, registry, hosted, components, promotion=components, lasting=lasting)
 
 
 def job_models(home: Path, versions: Sequence[ModelVersion], limits: Mapping[str, object]) -> ModelHost:

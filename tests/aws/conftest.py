@@ -84,7 +84,7 @@ def fleet(aws: Account, tmp_path: Path) -> Fleet:
 @pytest.fixture
 def stage(aws: Account, fleet: Fleet, tmp_path: Path) -> str:
     """The name of a stage whose training stack is deployed, as far as moto goes: what it published leads to things."""
-    name, ssm = fleet.bucket[-12:], aws.client("ssm")
+    name, ssm = f"s{fleet.bucket[-12:]}", aws.client("ssm")
     published = {
         "artefact-bucket": fleet.bucket,
         "records-table": made_table(tmp_path),

@@ -125,7 +125,7 @@ class StandIn:
         assert self._behind is not None
         return frozenset(names.component("dev", model) for model in self.run(self._behind.live()))
 
-    def start(self, version: Any, hosted: Any) -> None:
+    def wake(self, version: Any, hosted: Any) -> None:
         assert self._behind is not None
         self._models(names.component("dev", version.name))
         self.run(self._behind.deploy(version.name))

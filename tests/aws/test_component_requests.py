@@ -92,7 +92,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     made = Account()
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", made.url)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "testing")
     yield made
     made.server.shutdown()
@@ -115,25 +115,25 @@ class Call:
 class Fake:
     """Components that take so many looks to settle or go."""
 
-    def __init__(self, looks: int = 0, error: str | None = None) -> None:
+    def __init__(self, looks: int = 0, error: Exception | None = None) -> None:
         self.looks, self.error = looks, error
         self.calls: list[str] = []
 
-    def ensure(self, stage: str, hosted: HostedModel) -> None:
-        assert (stage, hosted) == ("dev", HOSTED)
+    def ensure(self, hosted: HostedModel) -> None:
+        assert hosted == HOSTED
         self.calls.append("ensure")
 
-    def settled(self, stage: str, hosted: HostedModel) -> bool:
+    def settled(self, hosted: HostedModel) -> bool:
         return self._look("settled")
 
-    def remove(self, stage: str, hosted: HostedModel) -> bool:
+    def remove(self, hosted: HostedModel) -> bool:
         return self._look("remove")
 
     def _look(self, what: str) -> bool:
         if not self.calls or self.calls[-1] != what:
             self.calls.append(what)
         if self.error is not None:
-            raise GenAIStackError(self.error)
+            raise self.error
         self.looks -= 1
         return self.looks < 0
 
@@ -189,11 +189,34 @@ def test_cloudformation_hears_before_it_gives_up(account: Account) -> None:
 
 
 def test_a_failure_is_told_with_its_reason(account: Account) -> None:
-    ask(account.event("Create"), Fake(error="no machine of that kind " + "x" * 5000))
+    ask(account.event("Create"), Fake(error=GenAIStackError("no machine of that kind " + "x" * 5000)))
     (told,) = account.seen
     assert told.body["Status"] == "FAILED"
     assert told.body["Reason"].startswith("no machine of that kind")
     assert len(told.body["Reason"]) == REASON
+
+
+@pytest.mark.parametrize("kind", ["Create", "Update", "Delete"])
+def test_what_nobody_foresaw_is_told_at_once_and_logged(
+    account: Account, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(account.event(kind), Fake(error=KeyError("RuntimeConfig")))
+    (told,) = account.seen
+    assert told.body["Status"] == "FAILED"
+    assert told.body["Reason"] == "unexpected KeyError: 'RuntimeConfig'; the function's log has all of it"
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("given", [{}, {"Hosted": "{"}, {"Hosted": "[]"}, {"Hosted": '{"name": "chat"}'}])
+def test_a_request_that_cannot_be_read_is_answered(account: Account, given: dict[str, str]) -> None:
+    """Also when it is to be deleted, under the name that it had."""
+    for more in ({}, {"PhysicalResourceId": "dev-chat-1"}):
+        ask(account.event("Delete", **more) | {"ResourceProperties": given}, Fake())
+    made, gone = account.seen
+    assert made.body["Status"] == gone.body["Status"] == "FAILED"
+    if "name" not in given.get("Hosted", ""):
+        assert made.body["PhysicalResourceId"] == "ChatComponents"
+        assert gone.body["PhysicalResourceId"] == "dev-chat-1"
 
 
 def test_an_answer_that_is_not_taken_is_raised_and_so_tried_again(account: Account) -> None:
@@ -207,8 +230,8 @@ def test_the_handler_is_wiring(account: Account, monkeypatch: pytest.MonkeyPatch
 
     fake = Fake()
     module = types.ModuleType("genai_stack.aws.components")
-    for name in ("ensure", "settled", "remove"):
-        setattr(module, name, getattr(fake, name))
+    made = {"dev": fake}
+    vars(module)["Components"] = made.__getitem__
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(genai_stack.aws, "components", module, raising=False)
     spec = importlib.util.spec_from_file_location("components_handler", HANDLER)

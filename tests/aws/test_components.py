@@ -139,7 +139,7 @@ def test_a_promoted_model_survives_a_deployment(
     environment = model["PrimaryContainer"]["Environment"]
     assert environment == {"SM_VLLM_MODEL": "/opt/ml/model", "SM_VLLM_MAX_MODEL_LEN": "4096"}
     stand_in.settle()
-    components.settle(NEXT, hosted, pause=0)
+    assert components.answers(NEXT, hosted, 0)
     before = len(stand_in.asked)
     components.ensure(msgspec.structs.replace(hosted, source="hf://org/other", image="image:2"))
     assert not components.serve(hosted, NEXT)
@@ -173,6 +173,12 @@ def test_a_failure_has_its_reason_and_a_retry_starts_anew(
     assert [verb for verb, _ in stand_in.asked] == ["create", "delete", "create"]
 
 
+def until_it_answers(components: Components, version: ModelVersion, hosted: HostedModel) -> None:
+    for look in range(10):
+        if components.answers(version, hosted, look):
+            return
+
+
 def test_an_update_that_is_rolled_back_is_told(
     components: Components, stand_in: StandIn, stage: str, hosted: HostedModel
 ) -> None:
@@ -181,7 +187,7 @@ def test_an_update_that_is_rolled_back_is_told(
     components.serve(hosted, NEXT)
     stand_in.roll_back(names.component(stage, "qwen"), "alarm qwen-errors")
     with pytest.raises(EngineFailed, match="rolled back: alarm qwen-errors; nothing has changed"):
-        components.settle(NEXT, hosted, pause=0)
+        until_it_answers(components, NEXT, hosted)
 
 
 @pytest.fixture
@@ -218,7 +224,7 @@ def test_an_adapter_is_packed_and_attached(
         assert weights is not None
         assert weights.read() == b"adapter_model.safetensors" * 300
     stand_in.settle()
-    components.settle(adapter, hosted, pause=0)
+    assert components.answers(adapter, hosted, 0)
     with pytest.raises(Conflict, match="1 adapters run on 'qwen'"):
         components.serve(hosted, NEXT)
     assert components.serve(
@@ -258,6 +264,18 @@ def test_an_adapter_of_another_version_is_refused(
         components.attach(
             hosted, msgspec.structs.replace(adapter, source=f"{adapter.source}/x", parent="qwen@2")
         )
+
+
+def test_an_adapter_of_the_catalogue_s_earlier_source_is_refused(
+    components: Components, stand_in: StandIn, hosted: HostedModel, adapter: ModelVersion
+) -> None:
+    """qwen@0 is whatever the catalogue names, which has changed since the adapter was tuned."""
+    components.ensure(msgspec.structs.replace(hosted, source="hf://org/other@abc"))
+    stand_in.settle()
+    pinned = msgspec.structs.replace(adapter, parent_source=hosted.source)
+    with pytest.raises(Conflict, match="tuned from qwen@0 when that was hf://org/qwen@main"):
+        components.attach(hosted, pinned)
+    assert components.attach(hosted, msgspec.structs.replace(pinned, parent_source="hf://org/other@abc"))
 
 
 def test_all_is_removed_adapters_first(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -10,7 +10,7 @@ import pytest
 from botocore.stub import Stubber
 
 from genai_stack import names
-from genai_stack.aws.inference_components import InferenceComponents
+from genai_stack.aws.components import Components
 from genai_stack.errors import EngineFailed, NotDeployedError, NotFound, Overloaded
 from genai_stack.ports import ModelVersion
 from tests.aws.hosting import hosted
@@ -29,8 +29,8 @@ def stub() -> Iterator[Stubber]:
 
 
 @pytest.fixture
-def components(stub: Stubber) -> InferenceComponents:
-    return InferenceComponents("dev", {"m": hosted("m")}, sagemaker=stub.client)
+def components(stub: Stubber) -> Components:
+    return Components("dev", {"m": hosted("m")}, sagemaker=stub.client)
 
 
 def described(
@@ -90,7 +90,7 @@ def copies_set(stub: Stubber, count: int) -> None:
     )
 
 
-def test_what_is_up_has_a_copy(components: InferenceComponents, stub: Stubber) -> None:
+def test_what_is_up_has_a_copy(components: Components, stub: Stubber) -> None:
     listed(stub, M, A)
     described(stub, M)
     assert components.up() == {M, A}
@@ -121,42 +121,32 @@ def test_a_model_that_answers_through_s3_is_up_with_its_endpoint(stub: Stubber, 
             "LastModifiedTime": 0,
         }
         stub.add_response("describe_endpoint", told, asked)
-    components = InferenceComponents("dev", {"film": film}, sagemaker=stub.client)
+    components = Components("dev", {"film": film}, sagemaker=stub.client)
     assert components.up() == ({names.component("dev", "film")} if status == "InService" else frozenset())
-    components.start(ModelVersion("film", "z", "video"), film)  # its machines come with the work
+    components.wake(ModelVersion("film", "z", "video"), film)  # its machines come with the work
 
 
-def test_starting_asks_for_what_is_missing(stub: Stubber) -> None:
-    made: list[str] = []
-    make: Callable[..., None] = lambda version, _: made.append(version.name)  # noqa: E731
-    components = InferenceComponents("dev", {"m": hosted("m")}, make=make, sagemaker=stub.client)
+def test_waking_asks_for_what_is_missing(components: Components, stub: Stubber) -> None:
     described(stub, M)
-    components.start(BASE, hosted("m"))
+    components.wake(BASE, hosted("m"))
     described(stub, M, copies=0)
     copies_set(stub, 1)
-    components.start(BASE, hosted("m"))
+    components.wake(BASE, hosted("m"))
     described(stub, M, status="Creating")
-    components.start(ADAPTER, hosted("m"))
-    assert made == []
-    described(stub, M)
-    absent(stub, A)
-    components.start(ADAPTER, hosted("m"))
-    absent(stub, M)
-    components.start(BASE, hosted("m"))
-    assert made == ["a", "m"]
+    components.wake(ADAPTER, hosted("m"))
+    for model, missing in ((ADAPTER, A), (BASE, M)):
+        if missing == A:
+            described(stub, M)
+        absent(stub, missing)
+        with pytest.raises(NotDeployedError, match="promote it, or deploy the hosting stack"):
+            components.wake(model, hosted("m"))
     described(stub, M)
     described(stub, A, status="Failed", copies=None, base=M)
     with pytest.raises(EngineFailed, match="no machine of that kind"):
-        components.start(ADAPTER, hosted("m"))
+        components.wake(ADAPTER, hosted("m"))
 
 
-def test_without_a_maker_the_next_step_is_named(components: InferenceComponents, stub: Stubber) -> None:
-    absent(stub, M)
-    with pytest.raises(NotDeployedError, match="promote it, or deploy the hosting stack"):
-        components.start(BASE, hosted("m"))
-
-
-def test_stopping(components: InferenceComponents, stub: Stubber) -> None:
+def test_stopping(components: Components, stub: Stubber) -> None:
     described(stub, M)
     copies_set(stub, 0)
     components.stop(M)
@@ -171,7 +161,7 @@ def test_stopping(components: InferenceComponents, stub: Stubber) -> None:
         components.stop(A)
 
 
-def test_a_busy_control_plane(components: InferenceComponents, stub: Stubber) -> None:
+def test_a_busy_control_plane(components: Components, stub: Stubber) -> None:
     stub.add_client_error("list_inference_components", "ThrottlingException", "Rate exceeded")
     with pytest.raises(Overloaded):
         components.up()

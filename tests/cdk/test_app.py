@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import gc
 import importlib
 import importlib.util
@@ -20,7 +21,7 @@ import pytest
 
 from genai_stack.config import StackConfig
 from tests.cdk.conftest import NAME, read_template, synthesise
-from tests.cdk.templates import Template, listed, of_type, text
+from tests.cdk.templates import Template, listed, of_type, plain, text
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,7 +69,16 @@ def test_cdk_imports_the_package_s_leaves_alone_and_nothing_imports_cdk() -> Non
         "genai_stack",
         *(
             f"genai_stack.{leaf}"
-            for leaf in ("config", "errors", "machines", "managed", "catalogue", "containers", "registries")
+            for leaf in (
+                "config",
+                "errors",
+                "gateway",
+                "machines",
+                "managed",
+                "catalogue",
+                "containers",
+                "registries",
+            )
         ),
     }
     for path in (ROOT / "cdk").rglob("*.py"):
@@ -96,23 +106,47 @@ def test_cfn_lint_finds_nothing(assembly: Path) -> None:
 
 
 # parliament leaves the files it loads to the garbage collector, and doesn't compile without a warning.
-@pytest.mark.filterwarnings(
+AUDIT = pytest.mark.filterwarnings(
     "ignore::ResourceWarning",
     "ignore::pytest.PytestUnraisableExceptionWarning",
     "ignore::DeprecationWarning",
     "ignore::SyntaxWarning",
 )
-def test_the_iam_audit_finds_nothing(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
-    """parliament knows IAM's actions, the resources each takes and the conditions it has."""
+
+
+def audited(template: Template, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """What parliament finds in a template's rights: where, which issue, and its details. It knows IAM's actions, the
+    resources each takes and the conditions it has. All rights stand in policies of their own."""
     parliament = _parliament(monkeypatch)
-    wild = {"RESOURCE_STAR"}  # told apart in test_roles, right by right
+    assert not [*of_type(template, "IAM::ManagedPolicy"), *of_type(template, "IAM::User")]
+    assert not [id for id, role in of_type(template, "IAM::Role").items() if "Policies" in role]
+    found = []
     for id, policy in of_type(template, "IAM::Policy").items():
         document = json.loads(json.dumps(policy["PolicyDocument"]))
         for statement in document["Statement"]:
             statement["Resource"] = [_concrete(text(r)) for r in listed(statement["Resource"])]
-        audited = parliament.analyze_policy_string(json.dumps(document))
-        found = [f for f in audited.findings if f.issue not in wild]
-        assert not found, (id, found)
+        for finding in parliament.analyze_policy_string(json.dumps(document)).findings:
+            found.append((plain(id), finding.issue, str(finding.detail)))
+    return found
+
+
+@AUDIT
+def test_the_iam_audit_finds_nothing(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert audited(template, monkeypatch) == []
+
+
+@AUDIT
+def test_the_iam_audit_finds_what_is_wrong(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = copy.deepcopy(template)
+    policy = next(iter(of_type(changed, "IAM::Policy").values()))
+    policy["PolicyDocument"]["Statement"] = [
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"},
+        {"Effect": "Allow", "Action": "s3:Everything", "Resource": "*"},
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket"},
+    ]
+    assert {issue for _, issue, _ in audited(changed, monkeypatch)} >= {
+        *("RESOURCE_STAR", "UNKNOWN_ACTION", "RESOURCE_MISMATCH"),
+    }
 
 
 def _parliament(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -176,6 +210,21 @@ def test_cdk_json_s_command_synthesises_for_the_stage_asked(tmp_path: Path) -> N
     )
     assert done.returncode != 0
     assert "unknown key 'max_vcpu' in [training.spot]; did you mean 'max_vcpus'" in done.stderr
+
+
+@pytest.mark.parametrize("stage", ["a-b", "Prod", "../x", "*"])
+def test_a_name_that_no_stage_may_have_stops_it(
+    stage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import aws_cdk
+
+    from cdk import app
+
+    made = aws_cdk.App(outdir=str(tmp_path), context={"stage": stage})
+    monkeypatch.setattr(app, "new_app", lambda: made)
+    with pytest.raises(SystemExit, match="can't be a stage's name: up to 16 small letters and digits"):
+        app.main()
+    assert not list(tmp_path.glob("*.template.json"))
 
 
 def test_a_stage_is_in_every_name(reserved: Template) -> None:

@@ -53,6 +53,7 @@ def test_there_is_a_public_and_a_private_subnet_in_each_zone(template: Template)
 
 
 def test_only_public_subnets_lead_out(template: Template) -> None:
+    assert len(of_type(template, "EC2::InternetGateway")) == 1
     routes = of_type(template, "EC2::Route")
     assert {text(r["RouteTableId"]) for r in routes.values()} == {
         "<NetworkVpcPublicSubnet1RouteTable>",

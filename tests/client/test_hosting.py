@@ -205,8 +205,8 @@ def test_what_does_not_come_up_is_not_promoted(
     assert services.registry.get("builtin").version == 0
 
 
-def evaluated(services: Services, source: str, out: Path, **scores: float) -> None:
-    """An evaluation of `source` that has found `scores` (task__metric)."""
+def evaluated(services: Services, source: str, out: Path, n: int = 100, **scores: float) -> None:
+    """An evaluation of `source` over `n` questions that has found `scores` (task__metric)."""
     jobs: Any = services.jobs
     about = {"model": {"name": "gated@1", "source": source, "adapter": None}}
     job = jobs.submit(JobRequest(f"evaljob-{len(jobs.kept)}", "evaluate", about))
@@ -214,7 +214,9 @@ def evaluated(services: Services, source: str, out: Path, **scores: float) -> No
     out = out / job.id
     out.mkdir()
     jobs.kept[job.id] = msgspec.structs.replace(jobs.kept[job.id], output=str(out))
-    told = [dict(zip(("task", "metric"), key.split("__"), strict=True), value=v) for key, v in scores.items()]
+    told = [
+        dict(zip(("task", "metric"), key.split("__"), strict=True), value=v, n=n) for key, v in scores.items()
+    ]
     (out / "results.json").write_bytes(msgspec.json.encode({"scores": told}))
 
 
@@ -232,6 +234,21 @@ def test_a_gate_refuses_with_the_score_and_the_bound(
     with pytest.raises(Conflict, match=r"wiki ppl 20\.5, and its gate asks for at most 20"):
         hosting.promote("gated@1")
     evaluated(services, "/g/1", tmp_path, arc__acc=0.5, wiki__ppl=20.0)
+    assert hosting.promote("gated@1").version == 1
+
+
+def test_a_score_over_too_few_questions_passes_no_gate_and_hides_none(
+    services: Services, hosting: Hosting, tmp_path: Path
+) -> None:
+    hosting.register("gated", "/g/1")
+    evaluated(services, "/g/1", tmp_path, n=1, arc__acc=1.0, wiki__ppl=1.0)
+    evaluated(services, "/g/1", tmp_path, n=99, arc__acc=1.0, wiki__ppl=1.0)
+    with pytest.raises(
+        Conflict, match=r"arc acc over 99 questions at the most, and its gate asks for one over 100"
+    ):
+        hosting.promote("gated@1")
+    evaluated(services, "/g/1", tmp_path, n=100, arc__acc=0.6, wiki__ppl=15.0)
+    evaluated(services, "/g/1", tmp_path, n=1, arc__acc=0.0, wiki__ppl=99.0)
     assert hosting.promote("gated@1").version == 1
 
 

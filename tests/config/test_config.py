@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai_stack import config as config_module
+from genai_stack import gateway as gateway_module
 from genai_stack.config import StackConfig, derived_name, find_config, load_config, parse_config
 from genai_stack.errors import ConfigError
 from genai_stack.toml_lines import lines_by_path
@@ -47,8 +48,8 @@ def test_the_repository_s_stack_toml_states_every_default() -> None:
 
 
 def test_every_field_is_documented() -> None:
-    tree = ast.parse(Path(config_module.__file__).read_text())
-    classes = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef)}
+    trees = (ast.parse(Path(module.__file__).read_text()) for module in (config_module, gateway_module))
+    classes = {n.name: n for tree in trees for n in tree.body if isinstance(n, ast.ClassDef)}
     for node in classes.values():
         assert ast.get_docstring(node), node.name
         for here, after in zip(node.body, [*node.body[1:], None], strict=True):

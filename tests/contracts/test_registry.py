@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from genai_stack.errors import Conflict, NotFound, RequestError
+from genai_stack.local.records import SqliteRecords
 from genai_stack.ports import ModelRegistry, ModelVersion
-from genai_stack.registry import COLLECTION, base_of, pick, split
+from genai_stack.registry import COLLECTION, DEFAULTS, RecordedModels, base_of, pick, split
 from tests.contracts.adapters import RECORDS, REGISTRIES
 
 TUNED = ModelVersion(
@@ -131,6 +132,29 @@ def test_a_reference_names_a_version(registry: ModelRegistry) -> None:
     ]
     with pytest.raises(NotFound):
         pick(registry, "builtin@2")
+
+
+def test_an_adapter_of_the_configuration_s_earlier_source_runs_on_nothing(registry: ModelRegistry) -> None:
+    tuned = ModelVersion("a", "/a", base="builtin", parent="builtin@0", parent_source="builtin")
+    assert base_of(registry, registry.register(tuned)) == registry.get("builtin")
+    earlier = registry.register(msgspec.structs.replace(tuned, name="b", parent_source="hf://org/earlier"))
+    with pytest.raises(Conflict, match=r"'b' was tuned from builtin@0 when that was hf://org/earlier"):
+        base_of(registry, earlier)
+
+
+def test_what_nothing_answers_as_is_known_and_not_listed(tmp_path: Path) -> None:
+    records = SqliteRecords(tmp_path / "records.sqlite")
+    registry = RecordedModels(records, [ModelVersion("m", "hf://o/m")], unlisted=DEFAULTS)
+    assert [v.name for v in registry.list()] == ["m"]
+    assert registry.get("builtin") == DEFAULTS[0]
+    assert registry.register(msgspec.structs.replace(DEFAULTS[0], source="/b")).approval == "pending"
+    assert [v.name for v in registry.list()] == ["m"]
+    registry.promote("builtin", 1)
+    assert [v.name for v in registry.list()] == ["m", "builtin"]
+    hosted = RecordedModels(
+        records, [ModelVersion("all-minilm-l6-v2", "hf://o/e", "embedding")], unlisted=DEFAULTS
+    )
+    assert [v.source for v in hosted.list()] == ["hf://o/e", "/b"]
 
 
 def test_a_record_of_the_time_before_versions(adapter: str, tmp_path: Path, registry: ModelRegistry) -> None:

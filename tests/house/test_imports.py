@@ -20,6 +20,7 @@ LEAVES = {
     "containers",
     "findings",
     "fit",
+    "gateway",
     "registries",
     "config",
     "json_lines",

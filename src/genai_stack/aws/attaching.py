@@ -6,9 +6,10 @@ import logging
 
 from genai_stack.errors import Conflict
 from genai_stack.ports import ModelVersion
+from genai_stack.registry import MOVED_ON
 
 from . import published
-from .components import MOVED_ON, Components
+from .components import Components
 
 
 def attach(stage: str, version: ModelVersion) -> None:

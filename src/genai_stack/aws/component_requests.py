@@ -7,10 +7,11 @@ reference" of CloudFormation's user guide.
 
 from __future__ import annotations
 
+import logging
 import time
 import urllib.request
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -41,13 +42,13 @@ class Context(Protocol):
 
 
 class Components(Protocol):
-    """`genai_stack.aws.components`: none of these waits, each can be called again."""
+    """`genai_stack.aws.components.Components`: none of these waits, each can be called again."""
 
-    def ensure(self, stage: str, hosted: HostedModel) -> None: ...
+    def ensure(self, hosted: HostedModel) -> None: ...
 
-    def settled(self, stage: str, hosted: HostedModel) -> bool: ...
+    def settled(self, hosted: HostedModel) -> bool: ...
 
-    def remove(self, stage: str, hosted: HostedModel) -> bool: ...
+    def remove(self, hosted: HostedModel) -> bool: ...
 
 
 def answer(
@@ -59,32 +60,46 @@ def answer(
     pause: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
 ) -> None:
-    """Does what `event` asks (Create, Update, Delete) and answers once it is done, or has failed. Without the time for
-    it, calls the function on and answers nothing. The resource's property `Hosted` is a HostedModel as JSON. Raises
-    GenAIStackError when the answer can't be given or the function can't be called."""
-    hosted = msgspec.json.decode(event["ResourceProperties"]["Hosted"], type=HostedModel)
-    since = float(event.get(SINCE, now()))
+    """Does what `event` asks (Create, Update, Delete) and answers once it is done, or has failed: an error that nobody
+    foresaw is an answer too, and is logged. Without the time for it, calls the function on and answers nothing. The
+    resource's property `Hosted` is a HostedModel as JSON. Raises GenAIStackError when the answer can't be given."""
     try:
-        if _done(event, context, stage, hosted, components or _components(), pause):
-            _tell(event, stage, hosted, "SUCCESS", "done")
-        elif now() - since > PATIENCE_SECONDS:
-            _tell(
-                event,
-                stage,
-                hosted,
-                "FAILED",
-                f"{hosted.name!r} has not settled within the hour; see its log group",
-            )
-        else:
-            _call_on({**event, SINCE: since}, context)
+        hosted = msgspec.json.decode(event["ResourceProperties"]["Hosted"], type=HostedModel)
+        status, reason = _outcome(event, context, stage, hosted, components, pause, now)
     except GenAIStackError as error:
-        _tell(event, stage, hosted, "FAILED", error.message)
+        status, reason = "FAILED", error.message
+    except Exception as error:
+        logging.getLogger(__name__).exception("%s failed", event["RequestType"])
+        status, reason = (
+            "FAILED",
+            f"unexpected {type(error).__name__}: {error}; the function's log has all of it",
+        )
+    if status is not None:
+        _tell(event, stage, status, reason)
+
+
+def _outcome(
+    event: dict[str, Any],
+    context: Context,
+    stage: str,
+    hosted: HostedModel,
+    components: Components | None,
+    pause: Callable[[float], None],
+    now: Callable[[], float],
+) -> tuple[Literal["SUCCESS", "FAILED"] | None, str]:
+    """The answer and its reason; none where the function was called on."""
+    since = float(event.get(SINCE, now()))
+    if _done(event, context, hosted, components or _components(stage), pause):
+        return "SUCCESS", "done"
+    if now() - since > PATIENCE_SECONDS:
+        return "FAILED", f"{hosted.name!r} has not settled within the hour; see its log group"
+    _call_on({**event, SINCE: since}, context)
+    return None, "goes on"
 
 
 def _done(
     event: dict[str, Any],
     context: Context,
-    stage: str,
     hosted: HostedModel,
     components: Components,
     pause: Callable[[float], None],
@@ -92,19 +107,19 @@ def _done(
     """Whether it is done, asked until the call's time is almost over."""
     removing = event["RequestType"] == "Delete"
     if not removing and SINCE not in event:
-        components.ensure(stage, hosted)
+        components.ensure(hosted)
     check = components.remove if removing else components.settled
-    while not check(stage, hosted):
+    while not check(hosted):
         if context.get_remaining_time_in_millis() / 1000 < SPARE_SECONDS + POLL_SECONDS:
             return False
         pause(POLL_SECONDS)
     return True
 
 
-def _components() -> Components:
+def _components(stage: str) -> Components:
     from . import components
 
-    return components
+    return components.Components(stage)
 
 
 def _call_on(event: dict[str, Any], context: Context) -> None:
@@ -115,13 +130,14 @@ def _call_on(event: dict[str, Any], context: Context) -> None:
         )
 
 
-def _tell(event: dict[str, Any], stage: str, hosted: HostedModel, status: str, reason: str) -> None:
-    """The resource goes by the component's name: another one is another resource, and the old one is deleted."""
+def _tell(event: dict[str, Any], stage: str, status: str, reason: str) -> None:
+    """The resource goes by the component's name: another one is another resource, and the old one is deleted. One that
+    can't be read for its name keeps what it goes by."""
     body = msgspec.json.encode(
         {
             "Status": status,
             "Reason": reason[:REASON],
-            "PhysicalResourceId": names.component(stage, hosted.name),
+            "PhysicalResourceId": _name(event, stage),
             **{key: event[key] for key in ("StackId", "RequestId", "LogicalResourceId")},
         }
     )
@@ -134,3 +150,10 @@ def _tell(event: dict[str, Any], stage: str, hosted: HostedModel, status: str, r
         raise GenAIStackError(
             f"CloudFormation can't be answered: {error}; it waits an hour, then rolls back"
         ) from error
+
+
+def _name(event: dict[str, Any], stage: str) -> str:
+    try:
+        return names.component(stage, msgspec.json.decode(event["ResourceProperties"]["Hosted"])["name"])
+    except (KeyError, TypeError, AttributeError, msgspec.DecodeError):
+        return str(event.get("PhysicalResourceId") or event["LogicalResourceId"])

@@ -2,23 +2,24 @@
 
 CDK owns an endpoint, promotion owns what runs on it: `ensure` and `remove`, which CDK's custom resource calls, make a
 base's component where there is none and never touch one that a promotion made. Every function looks first and does what
-is missing; none waits, so each can be called again until it says that all is done.
+is missing; none waits, so each can be called again until it says that all is done. The API's function has the rights to
+`up`, `wake` and `stop` alone.
 """
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
 
 from genai_stack import names
-from genai_stack.errors import Conflict, EngineFailed, GenAIStackError, NotFound, RequestError
+from genai_stack.errors import Conflict, EngineFailed, GenAIStackError, NotDeployedError, NotFound, RequestError
 from genai_stack.hosted import HostedModel
 from genai_stack.ports import ModelVersion
-from genai_stack.registry import split
+from genai_stack.registry import MOVED_ON, split
 
 from . import archives, served, session
 from .faults import code_of, translated
@@ -32,8 +33,6 @@ STATES: dict[str, State] = {
     "Deleting": "deleting",
     "Failed": "failed",
 }
-MOVED_ON = "base_moved_on"
-"""The code of the Conflict about an adapter whose base serves another version than the one it was tuned from."""
 CALM = 3
 """Looks after which a component that still serves what it did before won't move any more."""
 UPDATE_SECONDS = 3600
@@ -41,13 +40,14 @@ UPDATE_SECONDS = 3600
 
 
 class ComponentStatus(msgspec.Struct, frozen=True):
-    """`version` is the one a base's component serves or moves to, 0 the catalogue's own; None for an adapter.
-    `serves` is the SageMaker model or the adapter's archive. `reason` says why it failed, in SageMaker's words."""
+    """`version` is the one a base's component serves or moves to, 0 the catalogue's own; None for an adapter, which has
+    no `desired` copies of its own either. `serves` is the SageMaker model or the adapter's archive. `reason` says why
+    it failed, in SageMaker's words."""
 
     component: str
     state: State
     copies: int
-    desired: int
+    desired: int | None
     serves: str
     base: str | None = None
     version: int | None = None
@@ -59,11 +59,20 @@ class Components:
     throttles."""
 
     def __init__(
-        self, stage: str, *, sagemaker: Any = None, autoscaling: Any = None, cloudwatch: Any = None
+        self, stage: str, hosted: Mapping[str, HostedModel] = MappingProxyType({}), *, sagemaker: Any = None
     ) -> None:
-        self._stage = stage
-        self._sagemaker = sagemaker or session.client("sagemaker")
-        self._scaling = Scaling(autoscaling=autoscaling, cloudwatch=cloudwatch)
+        """`hosted` is what `up` looks at: the models of the stage by their names in the catalogue."""
+        self._stage, self._hosted = stage, hosted
+        if sagemaker is not None:
+            self._sagemaker = sagemaker
+
+    @cached_property
+    def _sagemaker(self) -> Any:
+        return session.client("sagemaker")
+
+    @cached_property
+    def _scaling(self) -> Scaling:
+        return Scaling()
 
     def ensure(self, hosted: HostedModel) -> None:
         """There is a component for the base: the catalogue's source where there was none, moved along where the
@@ -142,8 +151,8 @@ class Components:
 
     def attach(self, hosted: HostedModel, version: ModelVersion) -> bool:
         """The adapter `version` answers on its base's component. Whether there was anything to do. Raises NotFound
-        where the base has no component, Conflict where that serves another version than the adapter was tuned from, or
-        while something changes already."""
+        where the base has no component, Conflict where that serves another version, or other weights, than the adapter
+        was tuned from, or while something changes already."""
         base = self.status(hosted.name)
         if base is None:
             raise NotFound(f"nothing runs as {hosted.name!r}, the base of {version.name!r}; deploy it first")
@@ -152,6 +161,13 @@ class Components:
             raise Conflict(
                 f"{version.reference} was tuned from {version.parent}, and {hosted.name}@{base.version} is what runs; "
                 "promote the one it was tuned from, or tune it anew",
+                code=MOVED_ON,
+            )
+        runs, source = names.served_parts(base.serves), version.parent_source
+        if tuned_from == 0 and source is not None and runs and runs[1] != names.weights_mark(source):
+            raise Conflict(
+                f"{version.reference} was tuned from {version.parent} when that was {source}, and other weights run as "
+                f"{hosted.name!r} now; name the former in stack.toml again, or tune it anew",
                 code=MOVED_ON,
             )
         archive = archives.packed(version.source)
@@ -186,13 +202,6 @@ class Components:
         if there is None or there.state == "in_service":
             (self.attach if version.base else self.serve)(hosted, version)
 
-    def settle(self, version: ModelVersion, hosted: HostedModel, *, pause: float = 10.0) -> None:
-        """Waits until `answers`."""
-        for look in itertools.count():
-            if self.answers(version, hosted, look):
-                return
-            time.sleep(pause)
-
     def answers(self, version: ModelVersion, hosted: HostedModel, look: int) -> bool:
         """Whether the component of a version, once asked for, answers from it by now; `look` counts the times this was
         asked, from 0. Raises EngineFailed, with SageMaker's reason, where it failed, or went back to what it served
@@ -212,6 +221,53 @@ class Components:
             raise EngineFailed(f"the update to {version.reference} was rolled back: {why}; nothing has changed")
         return False
 
+    def up(self) -> frozenset[str]:
+        """The components that answer now, be it while they are updated: on a base with a copy. A model that answers
+        through S3 has none, and counts as one while its endpoint is in service."""
+        found: set[str] = set()
+        for hosted in self._hosted.values():
+            base = names.component(self._stage, hosted.name)
+            if hosted.asynchronous:
+                if self._endpoint_serves(hosted.endpoint):
+                    found.add(base)
+                continue
+            there = self._answering(hosted.endpoint)
+            if base in there and (about := self._described(base)) is not None and about.copies:
+                found |= there
+        return frozenset(found)
+
+    def wake(self, version: ModelVersion, hosted: HostedModel) -> None:
+        """Asks for a copy where there is none, and returns: whoever may make no component may do this. An adapter comes
+        with its base's copy. Raises NotDeployedError where there is no component, EngineFailed where it failed."""
+        if hosted.asynchronous:
+            return
+        for model in dict.fromkeys((hosted.name, version.name)):
+            there = self.status(model)
+            if there is None:
+                raise NotDeployedError(
+                    f"{version.name!r} has no inference component on {hosted.endpoint}; promote it, or deploy the "
+                    "hosting stack"
+                )
+            if there.state == "failed":
+                raise EngineFailed(
+                    f"the component of {version.name!r} failed: {there.reason}; see its log group"
+                )
+            if there.state != "in_service":
+                return
+            if there.base is None and there.desired == 0:
+                self._set_copies(there.component, 1)
+
+    def stop(self, component: str) -> None:
+        """An adapter's component is deleted; a base's loses its copies, and a request brings one back where it scales
+        from zero. Raises NotFound."""
+        there = self._described(component)
+        if there is None or there.state == "deleting":
+            raise NotFound(f"there is no inference component {component}")
+        if there.base is None:
+            self._set_copies(component, 0)
+        else:
+            self._delete(there)
+
     def status(self, model: str) -> ComponentStatus | None:
         """How the component of a model name, a base's or an adapter's, gets on; None where there is none."""
         return self._described(names.component(self._stage, model))
@@ -230,7 +286,7 @@ class Components:
             component=component,
             state=STATES[found["InferenceComponentStatus"]],
             copies=copies.get("CurrentCopyCount", 0),
-            desired=copies.get("DesiredCopyCount", 0),
+            desired=copies.get("DesiredCopyCount"),
             serves=model or about.get("Container", {}).get("ArtifactUrl", ""),
             base=about.get("BaseInferenceComponentName"),
             version=parts[0] if (parts := names.served_parts(model)) else None,
@@ -246,6 +302,34 @@ class Components:
         for component in found:
             if (there := self._described(component)) is not None:
                 yield there
+
+    def _answering(self, endpoint: str) -> frozenset[str]:
+        found: set[str] = set()
+        with self._sage(endpoint):
+            for status in ("InService", "Updating"):
+                pages = self._sagemaker.get_paginator("list_inference_components").paginate(
+                    EndpointNameEquals=endpoint, StatusEquals=status
+                )
+                found |= {
+                    one["InferenceComponentName"] for page in pages for one in page["InferenceComponents"]
+                }
+        return frozenset(found)
+
+    def _endpoint_serves(self, endpoint: str) -> bool:
+        with self._sage(endpoint):
+            try:
+                there = self._sagemaker.describe_endpoint(EndpointName=endpoint)
+            except self._sagemaker.exceptions.ClientError as error:
+                if _is_absent(error):
+                    return False
+                raise
+        return there["EndpointStatus"] in ("InService", "Updating", "SystemUpdating")
+
+    def _set_copies(self, component: str, count: int) -> None:
+        with self._sage(component):
+            self._sagemaker.update_inference_component_runtime_config(
+                InferenceComponentName=component, DesiredRuntimeConfig={"CopyCount": count}
+            )
 
     def _create_model(self, request: dict[str, Any]) -> None:
         """Its name is its content's, so one that is there is the same."""
@@ -289,26 +373,6 @@ class Components:
 
     def _sage(self, what: str) -> Any:
         return translated("sagemaker", what, "hosting")
-
-
-def ensure(stage: str, hosted: HostedModel) -> None:
-    """See Components.ensure."""
-    Components(stage).ensure(hosted)
-
-
-def settled(stage: str, hosted: HostedModel) -> bool:
-    """See Components.settled."""
-    return Components(stage).settled(hosted)
-
-
-def remove(stage: str, hosted: HostedModel) -> bool:
-    """See Components.remove."""
-    return Components(stage).remove(hosted)
-
-
-def status(stage: str, model: str) -> ComponentStatus | None:
-    """See Components.status."""
-    return Components(stage).status(model)
 
 
 def _rolling(hosted: HostedModel) -> dict[str, Any]:

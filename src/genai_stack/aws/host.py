@@ -42,9 +42,9 @@ class Components(Protocol):
     def up(self) -> frozenset[str]:
         """Names of those that answer now."""
 
-    def start(self, version: ModelVersion, hosted: HostedModel) -> None:
-        """Asks for the component of a model, and returns; nothing happens where it is up or coming. Raises EngineFailed
-        when it has failed to come up."""
+    def wake(self, version: ModelVersion, hosted: HostedModel) -> None:
+        """Asks for a copy of a model's component, and returns; nothing happens where it is up or coming. Raises
+        EngineFailed when it has failed to come up."""
 
     def stop(self, component: str) -> None:
         """Frees what it holds. Raises NotFound where there is none."""
@@ -133,7 +133,7 @@ class SageMakerHost:
                     break
                 await asyncio.sleep(next(pauses))
         while True:
-            await asyncio.to_thread(self._components.start, target.version, target.hosted)
+            await asyncio.to_thread(self._components.wake, target.version, target.hosted)
             if target.component in await asyncio.to_thread(self._components.up):
                 return
             await asyncio.sleep(next(pauses))

@@ -14,8 +14,6 @@ from ..spec_file import S
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
-VLLM_ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings")
-"""What `vllm run-batch` knows."""
 
 
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,12 +22,13 @@ from typing import Any
 import msgspec
 
 from ..errors import EngineFailed, InvalidModel, InvalidSpec
+from ..protocol.batch_lines import VLLM_ENDPOINTS
 from ..sources import resolve
 from . import entries
 from .entries import Entry
 from .files import whole_lines
 from .intake import Line
-from .specs import VLLM_ENDPOINTS, BatchSpec
+from .specs import BatchSpec
 
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What --max-lora-rank takes."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .. import settings
+from .. import names, settings
+from ..errors import ConfigError
 
 if TYPE_CHECKING:
     from ..client.hosting import AsyncHosting
@@ -38,11 +38,10 @@ def stage_option(function: F) -> F:
 
 
 def _stage(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", value):
-        raise click.BadParameter(
-            "a stage's name has letters, digits and '-', and begins with a letter or digit"
-        )
-    return value
+    try:
+        return value if value is None else names.checked_stage(value)
+    except ConfigError as error:
+        raise click.BadParameter(error.message) from None
 
 
 def json_option(function: F) -> F:

@@ -139,7 +139,8 @@ def plan_batch(
 ) -> JobRequest:
     """The job that runs `model` over the kept file at `input`; `source` says how jobs read a model's source. Raises
     InvalidSpec, and NotFound for an unknown model."""
-    from ..bulk.specs import VLLM_ENDPOINTS, BatchSpec
+    from ..bulk.specs import BatchSpec
+    from ..protocol.batch_lines import VLLM_ENDPOINTS
 
     embeds = found.url == "/v1/embeddings"
     if (registry.get(model).task == "embedding") != embeds:

@@ -23,16 +23,19 @@ class Gate:
 
     def check(self, version: ModelVersion) -> None:
         """Raises Conflict, with the score and the bound, when `version` falls short of one, or with the evaluation to
-        run when there is no score yet."""
+        run when there is no score yet, or none over enough questions."""
         asked = [bound for bound in self._bounds if bound.model in ("", version.name)]
         scores = list(self._scores(version)) if asked else []
         for bound in asked:
-            known = (s for s in scores if (s["task"], s["metric"]) == (bound.task, bound.metric))
-            score = next(known, None)
+            known = [s for s in scores if (s["task"], s["metric"]) == (bound.task, bound.metric)]
+            score = next((s for s in known if s.get("n", 0) >= bound.examples), None)
             what = f"{bound.task} {bound.metric}"
             if score is None:
+                most = max((s.get("n", 0) for s in known), default=None)
+                lacks = f"has no {what}" if most is None else f"has {what} over {most} questions at the most"
+                over = f" over {bound.examples}" if most is not None else ""
                 raise Conflict(
-                    f"{version.reference} has no {what}, which its gate asks for; "
+                    f"{version.reference} {lacks}, and its gate asks for one{over}; "
                     f"run: genai-stack evaluate {version.reference} --tasks {bound.task}{self._option}"
                 )
             if bound.at_least is not None and not score["value"] >= bound.at_least:

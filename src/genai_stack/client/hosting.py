@@ -206,6 +206,7 @@ class AsyncHosting:
             parent.name if parent else None,
             created=time.time(),
             parent=parent.reference if parent else None,
+            parent_source=parent.source if parent else None,
         )
 
     def _register_first(self, model: str, source: str, task: Task, base: str | None) -> bool:

@@ -107,5 +107,6 @@ def _request(
         job=id,
         data=train.sha256,
         parent=base.reference if base else None,
+        parent_source=base.source if base else None,
     )
     return JobRequest(id, "train", plain, made, nodes, on)

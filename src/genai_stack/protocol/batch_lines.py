@@ -17,6 +17,8 @@ from .requests import ChatRequest, CompletionRequest, EmbeddingRequest
 
 Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
 ENDPOINTS: tuple[str, ...] = get_args(Endpoint)
+VLLM_ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings")
+"""Those of them that `vllm run-batch` knows, by which a stage's jobs answer."""
 MAX_LINES = 50_000
 MAX_BYTES = 200 * 1024 * 1024
 """Of a file; one that is larger is refused unread. OpenAI's limits, as is MAX_LINES."""

@@ -23,6 +23,8 @@ INTERFACES = {
 }
 SCALING = "sagemaker.application-autoscaling.amazonaws.com"
 LINKED = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+WEIGHTS = ("models/*", "jobs/*/output/model/*", "jobs/*/output/merged/*")
+ARCHIVES = "jobs/*/output/adapter.tar.gz"
 PLACE = {"sagemaker:CreateInferenceComponent", "sagemaker:UpdateInferenceComponent"}
 Rights = list[tuple[str, set[str]]]
 
@@ -39,17 +41,21 @@ def model(name: str) -> Rights:
     return [
         ("arn:<AWS::Partition>:ecr:<AWS::Region>:<Registries>:repository/vllm", PULL),
         ("*", {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}),
-        *((f"{ARTEFACTS}/{below}/*", {"s3:GetObject"}) for below in ("jobs", "models")),
-        (ARTEFACTS, {"s3:ListBucket"}),
         ("<StorageKey.Arn>", {"kms:Decrypt"}),
         *((arn("logs", f"log-group:{group}{below}"), WRITE_LOG) for group in groups for below in ("", ":*")),
     ]
 
 
+PROMOTED: Rights = [
+    *((f"{ARTEFACTS}/{below}", {"s3:GetObject"}) for below in WEIGHTS),
+    (ARTEFACTS, {"s3:ListBucket"}),
+]
+"""Nothing is promoted to a model that answers through S3."""
 RIGHTS: dict[str, Rights] = {
-    "chat31e06f7d89Role": model("chat"),
+    "chat31e06f7d89Role": [*model("chat"), *PROMOTED, (f"{ARTEFACTS}/{ARCHIVES}", {"s3:GetObject"})],
     "big2a21fe6d59Role": [
         *model("big"),
+        *PROMOTED,
         ("*", INTERFACES),
         ("arn:<AWS::Partition>:s3:::weights/big-32b/*", {"s3:GetObject"}),
         ("arn:<AWS::Partition>:s3:::weights", {"s3:ListBucket"}),
@@ -75,16 +81,16 @@ RIGHTS: dict[str, Rights] = {
                 },
             )
             for resource in (
-                "inference-component/*",
+                "inference-component/dev-*",
                 *(f"endpoint/{names.endpoint('dev', each)}" for each in ("chat", "big")),
             )
         ),
         (
-            arn("sagemaker", "inference-component/*"),
+            arn("sagemaker", "inference-component/dev-*"),
             {"sagemaker:DescribeInferenceComponent", "sagemaker:DeleteInferenceComponent"},
         ),
         (
-            arn("sagemaker", "model/*"),
+            arn("sagemaker", "model/dev-v*"),
             {"sagemaker:CreateModel", "sagemaker:DescribeModel", "sagemaker:DeleteModel"},
         ),
         ("*", {"sagemaker:ListInferenceComponents", "sagemaker:ListModels"}),
@@ -101,7 +107,7 @@ RIGHTS: dict[str, Rights] = {
         ),
         *(
             (arn("cloudwatch", f"alarm:{name}"), {"cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"})
-            for name in ("*-from-zero", "TargetTracking-*")
+            for name in ("dev-*-from-zero", "TargetTracking-inference-component/dev-*")
         ),
         (
             f"arn:<AWS::Partition>:iam::<AWS::AccountId>:role/aws-service-role/{SCALING}/{LINKED}",
@@ -113,17 +119,17 @@ RIGHTS: dict[str, Rights] = {
         *(
             (arn("sagemaker", resource), PLACE)
             for resource in (
-                "inference-component/*",
+                "inference-component/dev-*",
                 *(f"endpoint/{names.endpoint('dev', each)}" for each in ("chat", "big")),
             )
         ),
         (
-            arn("sagemaker", "inference-component/*"),
+            arn("sagemaker", "inference-component/dev-*"),
             {"sagemaker:DescribeInferenceComponent", "sagemaker:DeleteInferenceComponent"},
         ),
         *(
             (
-                arn("sagemaker", f"{kind}/genai-stack-*"),
+                arn("sagemaker", f"{kind}/genai-stack-dev-*"),
                 {
                     "sagemaker:CreateModelPackageGroup",
                     "sagemaker:DescribeModelPackageGroup",
@@ -136,11 +142,19 @@ RIGHTS: dict[str, Rights] = {
         (f"{ARTEFACTS}/jobs/*", {"s3:PutObject", "s3:AbortMultipartUpload"}),
     ],
 }
+LISTED = {
+    ARTEFACTS: {"StringLike": {"s3:prefix": list(WEIGHTS)}},
+    "arn:<AWS::Partition>:s3:::weights": {"StringLike": {"s3:prefix": ["big-32b/*"]}},
+}
+"""A bucket's keys are seen below these prefixes alone."""
 CONDITIONS = {
     "cloudwatch:PutMetricData": {"StringLike": {"cloudwatch:namespace": "/aws/sagemaker/*"}},
     "iam:PassRole": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
     "application-autoscaling:PutScalingPolicy": {
-        "StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}
+        "StringEquals": {
+            "application-autoscaling:service-namespace": "sagemaker",
+            "application-autoscaling:scalable-dimension": "sagemaker:inference-component:DesiredCopyCount",
+        }
     },
     "iam:CreateServiceLinkedRole": {
         "StringEquals": {"iam:AWSServiceName": "sagemaker.application-autoscaling.amazonaws.com"}
@@ -155,6 +169,8 @@ def test_a_role_may_do_what_the_table_says_and_no_more(template: Template) -> No
         for statement in policy["PolicyDocument"]["Statement"]:
             assert statement["Effect"] == "Allow"
             conditions = [CONDITIONS.get(action) for action in listed(statement["Action"])]
+            if statement["Action"] == "s3:ListBucket":
+                conditions = [LISTED[text(statement["Resource"])]]
             assert statement.get("Condition") == next(filter(None, conditions), None)
             for resource in listed(statement["Resource"]):
                 pairs = given.setdefault(plain(role["Ref"]) if "Ref" in role else text(role), [])

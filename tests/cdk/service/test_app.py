@@ -11,9 +11,9 @@ import pytest
 
 from tests.cdk.service import test_function, test_gateway
 from tests.cdk.service.conftest import NAME
-from tests.cdk.templates import Template, listed, of_type, text
-from tests.cdk.test_app import _concrete, _parliament
-from tests.cdk.test_mutations import checks, settings, unnoticed
+from tests.cdk.templates import Template
+from tests.cdk.test_app import AUDIT, audited
+from tests.cdk.test_mutations import checks, removed_unnoticed, settings, unnoticed
 
 MODULES = (test_gateway, test_function)
 
@@ -34,17 +34,9 @@ def test_cfn_lint_finds_nothing(hosting_assembly: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-# parliament leaves the files it loads to the garbage collector.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@AUDIT
 def test_the_iam_audit_finds_nothing(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
-    parliament = _parliament(monkeypatch)
-    for id, policy in of_type(template, "IAM::Policy").items():
-        document = json.loads(json.dumps(policy["PolicyDocument"]))
-        for statement in document["Statement"]:
-            statement["Resource"] = [_concrete(text(r)) for r in listed(statement["Resource"])]
-        audited = parliament.analyze_policy_string(json.dumps(document))
-        found = [f for f in audited.findings if f.issue != "RESOURCE_STAR"]
-        assert not found, (id, found)
+    assert audited(template, monkeypatch) == []
 
 
 def test_every_check_passes_on_what_is(template: Template, reserved: Template) -> None:
@@ -57,3 +49,8 @@ def test_every_check_passes_on_what_is(template: Template, reserved: Template) -
 def test_no_setting_changes_unnoticed(template: Template, reserved: Template) -> None:
     assert sum(1 for _ in settings(template)) > 200
     assert unnoticed(template, checks(reserved, MODULES)) == []
+
+
+def test_nothing_is_taken_out_unnoticed(template: Template, reserved: Template) -> None:
+    assert "FirewallAssociation" in removed_unnoticed(template, [])
+    assert removed_unnoticed(template, checks(reserved, MODULES)) == []

@@ -53,7 +53,7 @@ MODELS: list[tuple[str, set[str]]] = [
     *((arn("sagemaker", f"endpoint/{names.endpoint('dev', name)}"), INVOKE) for name in ("chat", "big")),
     (arn("sagemaker", f"endpoint/{names.endpoint('dev', 'film')}"), {"sagemaker:InvokeEndpointAsync"}),
     (
-        arn("sagemaker", "inference-component/*"),
+        arn("sagemaker", "inference-component/dev-*"),
         {
             *INVOKE,
             "sagemaker:DescribeInferenceComponent",
@@ -63,7 +63,7 @@ MODELS: list[tuple[str, set[str]]] = [
     ),
     *(
         (
-            arn("sagemaker", f"{kind}/genai-stack-*"),
+            arn("sagemaker", f"{kind}/genai-stack-dev-*"),
             {
                 "sagemaker:CreateModelPackageGroup",
                 "sagemaker:DescribeModelPackageGroup",

@@ -124,7 +124,20 @@ def test_the_stage_throttles_traces_and_logs_no_more_than_it_says(template: Temp
                 "ResourcePath": "/*",
                 "ThrottlingBurstLimit": 200,
                 "ThrottlingRateLimit": 100,
-            }
+            },
+            # Those without a key take nothing of the others' share.
+            *(
+                {
+                    "DataTraceEnabled": False,
+                    "HttpMethod": "GET",
+                    "LoggingLevel": "OFF",
+                    "MetricsEnabled": True,
+                    "ResourcePath": f"/~1{path}",
+                    "ThrottlingBurstLimit": 20,
+                    "ThrottlingRateLimit": 10,
+                }
+                for path in ("health", "openapi.json")
+            ),
         ],
         "RestApiId": API,
         "StageName": "dev",
@@ -154,6 +167,7 @@ KINDS: dict[str, tuple[GenAIStackError, str | None]] = {
     "DEFAULT_5XX": (GenAIStackError("", code="internal_error"), None),
     "INTEGRATION_FAILURE": (GenAIStackError("", code="overloaded"), "503"),
     "INTEGRATION_TIMEOUT": (EngineFailed("", code="timeout"), "504"),
+    "INVALID_SIGNATURE": (NotFound("", code="unknown_route"), "404"),
     "MISSING_AUTHENTICATION_TOKEN": (NotFound("", code="unknown_route"), "404"),
     "REQUEST_TOO_LARGE": (TooLarge(""), None),
     "RESOURCE_NOT_FOUND": (NotFound("", code="unknown_route"), None),
@@ -232,7 +246,7 @@ def test_the_firewall_lets_prompts_through_and_holds_back_floods(template: Templ
 
 @pytest.mark.parametrize("limit", ["Rate", "Burst"])
 def test_another_stage_has_limits_of_its_own(reserved: Template, limit: str) -> None:
-    (settings,) = one(reserved, "ApiGateway::Stage")["MethodSettings"]
+    settings, *_ = one(reserved, "ApiGateway::Stage")["MethodSettings"]
     assert settings[f"Throttling{limit}Limit"] == {"Rate": 7, "Burst": 9}[limit]
     rules = one(reserved, "WAFv2::WebACL")["Rules"]
     assert rules[0]["Statement"]["RateBasedStatement"]["Limit"] == 50

@@ -13,7 +13,8 @@ import pytest
 
 from genai_stack import names
 from genai_stack.cli.root import root
-from genai_stack.config import GatewayConfig, StackConfig, parse_config
+from genai_stack.config import StackConfig, parse_config
+from genai_stack.gateway import GatewayConfig
 from genai_stack.service.keys import CACHE_SECONDS
 from tests.cdk.service.conftest import NAME
 from tests.cdk.service.test_gateway import KINDS

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 
 from genai_stack.bulk.specs import BatchSpec
 from genai_stack.errors import GenAIStackError
 from genai_stack.ports import ModelVersion
+from genai_stack.protocol.batch_lines import VLLM_ENDPOINTS
+from genai_stack.service import ApiKeys, build_app
 from genai_stack.spec_file import convert
 from tests.service.conftest import MASTER, assert_problem
-from tests.service.fakes import CHAT
-from tests.service.resources.conftest import Stack
+from tests.service.fakes import CHAT, serving
+from tests.service.resources.conftest import Stack, stores
+from tests.service.resources.queue import HandQueue
 
 ENDPOINT = "/v1/chat/completions"
 
@@ -166,6 +171,18 @@ def test_a_batch_of_another_tenants_file(stack: Stack, client: openai.OpenAI) ->
 def test_requests_that_are_none(stack: Stack, change: dict[str, Any], param: str) -> None:
     good = {"input_file_id": "file-x", "endpoint": ENDPOINT, "completion_window": "24h"}
     assert_problem(stack.api.post("/v1/batches", {**good, **change}), 400, param=param)
+
+
+def test_a_route_that_the_jobs_cannot_run_is_refused_by_name(tmp_path: Path) -> None:
+    """As on a stage, where vLLM runs batches."""
+    services = msgspec.structs.replace(stores(tmp_path, HandQueue()), batch_endpoints=VLLM_ENDPOINTS)
+    with serving(build_app(services, keys=ApiKeys(services.records, MASTER))) as port:
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=MASTER, max_retries=0)
+        with pytest.raises(openai.BadRequestError, match="not for /v1/completions") as refused:
+            begun(client, endpoint="/v1/completions")
+        assert (refused.value.param, refused.value.code) == ("endpoint", "unsupported_endpoint")
+        assert not client.batches.list().data
+        client.close()
 
 
 def test_a_file_of_another_purpose(client: openai.OpenAI) -> None:

@@ -40,8 +40,10 @@ class Batches:
         registry: ModelRegistry,
         once: Once,
         charges: Charges | None = None,
+        endpoints: tuple[str, ...] | None = None,
     ) -> None:
-        self._charges = charges
+        """`endpoints` are those that `jobs` can run a batch for; None: all."""
+        self._charges, self._endpoints = charges, endpoints
         self._files, self._jobs, self._registry, self._once = files, jobs, registry, once
         self._shelf = Shelf(records, StoredBatch, "batches", "batch_", "batch")
         files.busy["batch_"] = self.busy
@@ -51,6 +53,13 @@ class Batches:
     ) -> StoredBatch:
         """The batch, asked for by `by` and looked over whole: where a line is at fault it has failed, and says which.
         Raises NotFound for the file, RequestError, Conflict."""
+        if self._endpoints is not None and request.endpoint not in self._endpoints:
+            raise RequestError(
+                f"Batches here are for {' and '.join(self._endpoints)}, not for {request.endpoint}; write its "
+                "lines for one of them.",
+                param="endpoint",
+                code="unsupported_endpoint",
+            )
         claim = self._once.claim(tenant, key, f"batches {request}", self._shelf.new_id())
         if self._shelf.find(tenant, claim.id) is None:
             file = self._files.find(tenant, request.input_file_id)

@@ -35,7 +35,9 @@ def resources(services: Services, config: StackConfig, charges: Charges, limiter
     once = Once(services.records)
     files = Files(services.objects, services.records, once)
     uploads = Uploads(files, services.records, once, config.service.max_file_bytes)
-    batches = Batches(files, services.records, services.jobs, services.registry, once, charges)
+    batches = Batches(
+        files, services.records, services.jobs, services.registry, once, charges, services.batch_endpoints
+    )
     tuning = Tuning(files, services.records, services.jobs, services.registry, once, charges)
     most = config.service.max_body_bytes
     stored, close = _stores(services, files, once, most)

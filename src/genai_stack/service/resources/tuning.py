@@ -175,7 +175,15 @@ class Tuning:
         held = self._files.use(tenant, job.validation_file, job.id) if job.validation_file else None
         address = self._files.objects.address
         spec = job.spec(address(train.blob), address(held.blob) if held else None)
-        model = ModelVersion(job.makes, "", base=job.model, job=job.id, data=train.sha256, parent=job.parent)
+        model = ModelVersion(
+            job.makes,
+            "",
+            base=job.model,
+            job=job.id,
+            data=train.sha256,
+            parent=job.parent,
+            parent_source=job.source,
+        )
         try:
             self._jobs.submit(JobRequest(job.id, "train", spec, model))
         except GenAIStackError:
