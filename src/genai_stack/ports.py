@@ -332,7 +332,7 @@ class DocumentReader(Protocol):
 
 class Services(msgspec.Struct, frozen=True):
     """Everything the service and the client stand on, put together by `wiring`. Without `vectors` and `reader` there
-    are no vector stores."""
+    are no vector stores; `embedders` are the models that may embed for them, None being whichever the registry has."""
 
     objects: ObjectStore
     records: RecordStore
@@ -341,3 +341,4 @@ class Services(msgspec.Struct, frozen=True):
     models: ModelHost
     vectors: VectorIndex | None = None
     reader: DocumentReader | None = None
+    embedders: tuple[str, ...] | None = None

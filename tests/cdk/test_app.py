@@ -144,6 +144,7 @@ def _concrete(arn: str) -> str:
         "<Registries>": "763104351884",
         "<StorageArtefacts.Arn>": "arn:aws:s3:::artefacts",
         "<StorageKey.Arn>": "arn:aws:kms:us-east-1:123456789012:key/0",
+        "<StorageVectors.VectorBucketArn>": "arn:aws:s3vectors:us-east-1:123456789012:bucket/vectors",
         "<StorageRecords.Arn>": "arn:aws:dynamodb:us-east-1:123456789012:table/records",
     }
     for reference, value in known.items():
@@ -182,6 +183,6 @@ def test_a_stage_is_in_every_name(reserved: Template) -> None:
     names = [
         r["Properties"]["Name"] for r in reserved["Resources"].values() if r["Type"] == "AWS::SSM::Parameter"
     ]
-    assert len(names) == 13
+    assert len(names) == 14
     assert all(name.startswith("/genai-stack/prod/training/") for name in names)
     assert "genai-stack/dev" not in json.dumps(reserved)

@@ -13,14 +13,20 @@ THROTTLES = frozenset(
     (
         "BandwidthLimitExceeded", "LimitExceededException", "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException", "RequestLimitExceeded", "RequestThrottled",
-        "RequestThrottledException", "ServiceUnavailable", "SlowDown", "ThrottledException", "Throttling",
-        "ThrottlingException", "TooManyRequestsException", "TransactionInProgressException", "503", "429",
+        "RequestThrottledException", "ServiceUnavailable", "ServiceUnavailableException", "SlowDown",
+        "ThrottledException", "Throttling", "ThrottlingException",
+        "TooManyRequestsException", "TransactionInProgressException", "503", "429",
     )
 )  # fmt: skip
 """botocore's own list (botocore.retries.standard.ThrottledRetryableChecker), and what S3 says when it is busy."""
-BROKEN = frozenset(("InternalError", "InternalFailure", "InternalServerError", "500", "502", "504"))
+BROKEN = frozenset(
+    (
+        "InternalError", "InternalFailure", "InternalServerError", "InternalServerException", "RequestTimeoutException",
+        "500", "502", "504",
+    )
+)  # fmt: skip
 """A fault of AWS's own, still there after the client's retries; it passes."""
-MISSING = frozenset(("NoSuchBucket", "ResourceNotFoundException", "ParameterNotFound"))
+MISSING = frozenset(("NoSuchBucket", "NotFoundException", "ResourceNotFoundException", "ParameterNotFound"))
 DENIED = frozenset(
     ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled", "403")
 )

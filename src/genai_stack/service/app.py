@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from .telemetry import Telemetry  # which loads OpenTelemetry
 
 KEEP_ALIVE_SECONDS = 10.0
+SETTLE_SECONDS = 60.0
+"""How long a request waits for the indexing that goes on, where nothing goes on between requests."""
 _EXCHANGE = "genai_stack.exchange"
 
 
@@ -51,9 +53,11 @@ def build_app(
     keep_alive: float = KEEP_ALIVE_SECONDS,
     telemetry: Telemetry | None = None,
     stage: str | None = None,
+    freezes: bool = False,
 ) -> ASGIApp:
     """The API over `services`. `keep_alive` is the silence, in seconds, after which a stream gets a comment. With
-    `stage` the log's lines tell CloudWatch that stage's metrics.
+    `stage` the log's lines tell CloudWatch that stage's metrics. `freezes`: the process stands still between requests,
+    as a Lambda function does, so that what others do in the background is done before an answer ends.
 
     When the server stops it closes `services.models`, in the event loop that used it, gives back what it holds of keys'
     limits and writes what the ledger holds.
@@ -108,7 +112,7 @@ def build_app(
     administered = key_routes.routes(keys, Once(services.records), config.service.max_body_bytes)
     for path, methods in administered.items():
         table[path] = {method: guarded(handler, "admin") for method, handler in methods.items()}
-    kept = resources(services, config, charges, limiter)
+    kept = resources(services, config, charges, limiter, settle=SETTLE_SECONDS if freezes else 0.0)
     for path, methods in kept.routes.items():
         table[path] = {method: guarded(handler, "files") for method, handler in methods.items()}
     table["/health"] = {"GET": health.health}
