@@ -176,13 +176,13 @@ class S3Vectors:
             if self._files.index(store) != index:
                 return False
             raise
-        done, old = self._files.finish(store, file, put)
+        done, replaced = self._files.finish(store, file, put)
         if not done or self._files.index(store) != index:
             self._clear(store, index, put)
             return False
-        if old is not None:
-            self._clear(store, index, old)
-            self._files.cleared(store, file.id, old)
+        if replaced is not None:
+            self._clear(store, index, replaced)
+            self._files.cleared(store, file.id, replaced)
         return True
 
     def _clear(self, store: str, index: Index | None, put: Put) -> None:

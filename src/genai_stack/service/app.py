@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route, Router
@@ -132,7 +133,7 @@ def build_app(
 
     routes = [Route(template, _Endpoint(template, methods)) for template, methods in table.items()]
     router = Router(routes, redirect_slashes=False, default=_unknown, lifespan=lifespan)
-    return _around(router, metrics, charges, telemetry, stage)
+    return _around(router, metrics, charges, telemetry, stage, ledger.settled if freezes else None)
 
 
 class _Endpoint:
@@ -166,9 +167,28 @@ async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _around(
-    router: Router, metrics: Metrics, charges: Charges, telemetry: Telemetry | None, stage: str | None
+    router: Router,
+    metrics: Metrics,
+    charges: Charges,
+    telemetry: Telemetry | None,
+    stage: str | None,
+    written: Callable[[], Awaitable[None]] | None,
 ) -> ASGIApp:
-    """Errors become answers; every request is counted, charged and logged once, whatever became of it."""
+    """Errors become answers; every request is counted, charged and logged once, whatever became of it. It is charged
+    before its answer ends where `written` is to be awaited then."""
+
+    def charge(exchange: Exchange) -> bool:
+        if exchange.charged or exchange.principal is None:
+            return False
+        if exchange.route not in ROUTES and exchange.used == NOTHING:
+            return False
+        exchange.charged = True
+        charges.request(exchange, time.perf_counter() - exchange.started)
+        return True
+
+    async def charge_and_wait(exchange: Exchange) -> None:
+        if charge(exchange) and written is not None:
+            await written()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -178,6 +198,8 @@ def _around(
             await router(scope, receive, send)
             return
         exchange = scope[_EXCHANGE] = Exchange(scope, receive, send)
+        if written is not None:
+            exchange.before_end = partial(charge_and_wait, exchange)
         metrics.in_flight += 1
         try:
             await router(scope, receive, send)
@@ -203,8 +225,7 @@ def _around(
                 exchange.used.prompt,
                 exchange.used.completion,
             )
-            if exchange.principal is not None and (exchange.route in ROUTES or exchange.used != NOTHING):
-                charges.request(exchange, seconds)
+            await charge_and_wait(exchange)
             if telemetry is not None and exchange.principal is not None:
                 telemetry.record(exchange, seconds)
             log.access(exchange, seconds, stage if exchange.route in ROUTES else None)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,8 +44,13 @@ def test_the_iam_audit_finds_nothing(template: Template, monkeypatch: pytest.Mon
         for statement in document["Statement"]:
             statement["Resource"] = [_concrete(text(r)) for r in listed(statement["Resource"])]
         audited = parliament.analyze_policy_string(json.dumps(document))
-        found = [f for f in audited.findings if f.issue != "RESOURCE_STAR"]
+        found = [f for f in audited.findings if f.issue != "RESOURCE_STAR" and not _newer(f)]
         assert not found, (id, found)
+
+
+def _newer(finding: Any) -> bool:
+    """The audit's list of services is older than S3 Vectors."""
+    return finding.issue == "UNKNOWN_PREFIX" and finding.detail == "Unknown prefix s3vectors"
 
 
 def test_every_check_passes_on_what_is(template: Template, reserved: Template) -> None:
