@@ -50,6 +50,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Account:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """botocore's back-off without the waiting."""
+    monkeypatch.setattr("genai_stack.aws.json_client.pause", lambda _: 0.0)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
 
 
