@@ -129,15 +129,8 @@ def aws_key() -> tuple[str, str, str | None, str] | None:
     """`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` and `AWS_REGION` (or `AWS_DEFAULT_REGION`),
     where the first two and the last are set, and nothing else that botocore goes by (`AWS_PROFILE`, files of one's own,
     FIPS or dual-stack addresses)."""
-    others = (
-        "PROFILE",
-        "DEFAULT_PROFILE",
-        "CONFIG_FILE",
-        "USE_FIPS_ENDPOINT",
-        "USE_DUALSTACK_ENDPOINT",
-        "CA_BUNDLE",
-    )
-    others = (*others, "IGNORE_CONFIGURED_ENDPOINT_URLS")
+    others = "PROFILE DEFAULT_PROFILE CONFIG_FILE USE_FIPS_ENDPOINT USE_DUALSTACK_ENDPOINT CA_BUNDLE".split()
+    others.append("IGNORE_CONFIGURED_ENDPOINT_URLS")
     if any(os.environ.get(f"AWS_{name}") for name in others):
         return None
     id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")

@@ -36,7 +36,8 @@ class Client:
     """Whatever `make` makes, from its first use on."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
-        self._make, self._it = make, None
+        self._make = make
+        self._it: Any = None
         self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
