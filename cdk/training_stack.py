@@ -85,6 +85,7 @@ class TrainingStack(cdk.Stack):
         published = {
             "artefact-bucket": storage.artefacts.bucket_name,
             "records-table": storage.records.table_name,
+            "vector-bucket": storage.vectors.attr_vector_bucket_arn,
             "spot-queue": spot.queue.attr_job_queue_arn,
             "multi-node-queue": many.queue.attr_job_queue_arn,
             "spot-environment": spot.environment.attr_compute_environment_arn,
@@ -115,6 +116,6 @@ class TrainingStack(cdk.Stack):
         subnets = [*network.vpc.private_subnets, *network.vpc.isolated_subnets]
         values = [network.vpc.vpc_id, *(subnet.subnet_id for subnet in subnets), self.alarms.topic_arn]
         values += [storage.artefacts.bucket_arn, storage.artefacts.bucket_name, storage.key.key_arn]
-        values += [self.events.role_name, storage.records.table_arn]
+        values += [self.events.role_name, storage.records.table_arn, storage.vectors.attr_vector_bucket_arn]
         for value in values:
             self.export_value(value)

@@ -13,6 +13,8 @@ from .bundles import FUNCTION, ROOT, Target, bundle_function
 
 FOLDER = ROOT / "lambdas" / "api"
 START = "run.sh"
+READING = ("documents",)
+"""A program of its own, which nothing imports: it reads a document for a vector store."""
 IN_AN_ACCOUNT = "gateway"
 """The part of `[service]` that speaks of what stands before the application, which never reads it."""
 
@@ -20,7 +22,7 @@ IN_AN_ACCOUNT = "gateway"
 def bundle_api(config: ServiceConfig, into: Path, target: Target = FUNCTION) -> None:
     """A folder that `run.sh` serves: modules, wheels for `target`, byte code, and a stack.toml with the limits that the
     application holds. No Docker."""
-    bundle_function(FOLDER / "handler.py", into, target, locked="api")
+    bundle_function(FOLDER / "handler.py", into, target, locked="api", rooms=READING)
     shutil.copy(FOLDER / START, into / START)  # which keeps its mode: it is executed
     told = msgspec.to_builtins(config)
     del told[IN_AN_ACCOUNT]

@@ -13,7 +13,7 @@ from constructs import Construct
 from genai_stack import choices, names
 from genai_stack.catalogue import ModelConfig
 
-from .acknowledge import acknowledge, acknowledge_objects
+from .acknowledge import acknowledge, acknowledge_objects, imported
 from .hosting_roles import attaching_rights, registry_resources
 from .storage import Storage
 
@@ -21,8 +21,15 @@ READS: tuple[names.Layer, ...] = ("training", "hosting")
 DEFINITIONS = ("train-definition", "batch-definition")
 """Of the training stack: what a fine-tuning job and a batch run as. The API starts nothing else, and nothing on several
 machines."""
-WRITES = ("files/*", "jobs/*")
-"""Of the artefact bucket: what people upload, and the specs of the jobs they start."""
+WRITES = ("files/*", "jobs/*", "vectors/*")
+"""Of the artefact bucket: what people upload, the specs of the jobs they start, and passages of their files."""
+DELETES = ("files/*", "vectors/*")
+
+VECTORS = [
+    f"s3vectors:{action}"
+    for action in ("CreateIndex", "DeleteIndex", "PutVectors", "DeleteVectors", "GetVectors", "QueryVectors")
+]
+"""An index for each vector store, made by its first file and deleted with it."""
 
 
 def api_role(
@@ -43,6 +50,7 @@ def api_role(
         ),
         storage.use_of_key(),
         *_objects(storage, models),
+        _allow(VECTORS, f"{storage.vectors.attr_vector_bucket_arn}/index/*"),
         *_jobs(scope, stage),
         *(_models(stage, models, storage) if models else ()),
     ]:
@@ -65,7 +73,7 @@ def _objects(storage: Storage, models: list[ModelConfig]) -> list[iam.PolicyStat
         _allow(["s3:ListBucket"], bucket.bucket_arn),
         _allow(["s3:GetObject"], *(bucket.arn_for_objects(prefix) for prefix in reads)),
         _allow(change, *(bucket.arn_for_objects(prefix) for prefix in writes)),
-        _allow(["s3:DeleteObject"], bucket.arn_for_objects("files/*")),
+        _allow(["s3:DeleteObject"], *(bucket.arn_for_objects(prefix) for prefix in DELETES)),
     ]
 
 
@@ -134,6 +142,8 @@ def _explain(role: iam.Role, stage: str, storage: Storage, models: list[ModelCon
     writes, reads = prefixes(models)
     for prefix in sorted({*writes, *reads}):
         acknowledge_objects(role, storage.artefacts, prefix, "objects named after ids that come later")
+    vectors = imported(cdk.Stack.of(storage), storage.vectors.attr_vector_bucket_arn)
+    acknowledge(role, "IAM5", f"Resource::{vectors}/index/*", "indexes named after stores that come later")
     for name in _definitions(role, stage):
         as_printed = json.dumps(cdk.Stack.of(role).resolve(name), separators=(",", ":"))
         finding = f"Resource::arn:<AWS::Partition>:batch:{here}:{as_printed}:*"

@@ -31,19 +31,22 @@ OVERLAYS = ("all", "train", "evaluate")
 """Folders of packages the program carries; a job's command says which of them come before the image's own."""
 FUNCTION_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """A function runs the Python that bundles it: only then does its byte code fit."""
-ELSEWHERE = frozenset({"bulk", "cli", "client", "hosting", "local", "service", "training"})
+ELSEWHERE = frozenset({"bulk", "cli", "client", "documents", "hosting", "local", "service", "training"})
 """Rooms that a function comes to only by a module that imports them as it loads: what is imported inside a function,
 such as `wiring`'s local half, is never reached there."""
 
 
 ASKED = (
     *("application-autoscaling", "batch", "cloudwatch", "dynamodb", "logs", "s3", "sagemaker"),
-    *("sagemaker-runtime", "ssm"),
+    *("s3vectors", "sagemaker-runtime", "ssm"),
 )
 """The services the API asks, by the names of botocore's models; the other four hundred stay behind."""
 SOURCES = (".c", ".h", ".hash", ".pxd", ".pxi", ".pyi", ".pyx")
-UNUSED = ("boto3/data/", "boto3/examples/", "multipart/", "urllib3/contrib/emscripten/", "uvloop/_testbase.py")
-"""multipart is another name for python_multipart."""
+UNUSED = (
+    *("boto3/data/", "boto3/examples/", "multipart/", "urllib3/contrib/emscripten/", "uvloop/_testbase.py"),
+    *("docx/templates/", "lxml/html/", "lxml/includes/", "lxml/isoschematron/", "lxml/objectify"),
+)
+"""multipart is another name for python_multipart. Documents are read here, never made."""
 
 
 class Target(NamedTuple):
@@ -72,10 +75,14 @@ def bundle_program(into: Path) -> None:
             shutil.copyfile(wheel, into / "packages" / overlay / wheel.name)
 
 
-def bundle_function(handler: Path, into: Path, target: Target = FUNCTION, *, locked: str = "lambda") -> None:
-    """`handler`, what it imports of the package, and the wheels that the lock file of that name pins, all with byte
-    code."""
+def bundle_function(
+    handler: Path, into: Path, target: Target = FUNCTION, *, locked: str = "lambda", rooms: tuple[str, ...] = ()
+) -> None:
+    """`handler`, what it imports of the package, all of `rooms`, and the wheels that the lock file of that name pins,
+    all with byte code."""
     into.mkdir(parents=True, exist_ok=True)
+    for room in rooms:
+        _copy(SOURCE / room, into / "genai_stack" / room)
     for module in modules_of(handler):
         _copy(module, into / "genai_stack" / module.relative_to(SOURCE))
     shutil.copyfile(handler, into / handler.name)

@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_s3vectors as s3vectors
 from constructs import Construct
 
 from genai_stack import names
@@ -15,7 +16,7 @@ from genai_stack.config import TrainingConfig
 
 
 class Storage(Construct):
-    """The artefact bucket, the records table, the log bucket and the jobs' log group of one stage."""
+    """The artefact, vector and log buckets, the records table and the jobs' log group of one stage."""
 
     def __init__(self, scope: Construct, id: str, config: TrainingConfig, stage: str) -> None:
         super().__init__(scope, id)
@@ -78,6 +79,11 @@ class Storage(Construct):
             deletion_protection=kept,
             removal_policy=removal,
         )
+        self.vectors = s3vectors.CfnVectorBucket(
+            self, "Vectors", encryption_configuration={"sseType": "aws:kms", "kmsKeyArn": self.key.key_arn}
+        )
+        self.vectors.apply_removal_policy(removal)
+        self._let_index()
         groups = f"arn:{cdk.Aws.PARTITION}:logs:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:log-group:*"
         self.job_log = self.log_group("JobLog", names.log_group(stage, "training"), config)
         self.key.add_to_resource_policy(
@@ -92,6 +98,21 @@ class Storage(Construct):
                 ],
                 resources=["*"],  # a key's policy speaks of the key alone
                 conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
+            )
+        )
+
+    def _let_index(self) -> None:
+        """S3 Vectors sorts what was put behind the scenes, under the key."""
+        within = f"arn:{cdk.Aws.PARTITION}:s3vectors:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:bucket/*"
+        self.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("indexing.s3vectors.amazonaws.com")],
+                actions=["kms:Decrypt"],
+                resources=["*"],  # a key's policy speaks of the key alone
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID},
+                    "ArnLike": {"aws:SourceArn": within},
+                },
             )
         )
 

@@ -14,7 +14,7 @@ from genai_stack.wiring import aws_services
 logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
 logging.getLogger("genai_stack.service").setLevel(logging.INFO)
 gc.disable()  # until all is loaded: a sixth of the start
-services = aws_services(stage())
-app = build_app(services, keys=ApiKeys(services.records), config=load_config(find_config()), stage=stage())
+services, config = aws_services(stage()), load_config(find_config())
+app = build_app(services, keys=ApiKeys(services.records), config=config, stage=stage(), freezes=True)
 gc.freeze()
 gc.enable()

@@ -196,6 +196,16 @@ def job_output(id: str) -> str:
     return f"jobs/{id}/output"
 
 
+def vector_index(store: str, mark: str) -> str:
+    """The S3 Vectors index of a vector store; `mark` tells it from one that the store had before."""
+    return f"{hashlib.sha256(store.encode()).hexdigest()[:40]}-{mark}"
+
+
+def passages(store: str, put: str = "") -> str:
+    """The key of a file's passages as they were put into a vector store; the prefix of all of a store's."""
+    return f"vectors/{store}/{put}.json" if put else f"vectors/{store}/"
+
+
 def data(sha256: str, suffix: str) -> str:
     """The key of a data file in the artefact bucket, its `suffix` beginning with the dot; of a file in a directory of
     data, the `suffix` is a slash and its name."""

@@ -334,8 +334,8 @@ class DocumentReader(Protocol):
 
 class Services(msgspec.Struct, frozen=True):
     """Everything the service and the client stand on, put together by `wiring`. Without `vectors` and `reader` there
-    are no vector stores. `batch_endpoints` are the routes that a batch may be for, as far as `jobs` can run it; None:
-    all."""
+    are no vector stores; `embedders` are the models that may embed for them, None being whichever the registry has.
+    `batch_endpoints` are the routes that a batch may be for, as far as `jobs` can run it; None: all."""
 
     objects: ObjectStore
     records: RecordStore
@@ -345,3 +345,4 @@ class Services(msgspec.Struct, frozen=True):
     vectors: VectorIndex | None = None
     reader: DocumentReader | None = None
     batch_endpoints: tuple[str, ...] | None = None
+    embedders: tuple[str, ...] | None = None

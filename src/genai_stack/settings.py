@@ -123,3 +123,24 @@ def instance_metadata() -> str | None:
         return None
     in_batch = "http://169.254.169.254" if os.environ.get("AWS_BATCH_JOB_ID") else None
     return os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or in_batch
+
+
+def aws_key() -> tuple[str, str, str | None, str] | None:
+    """`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` and `AWS_REGION` (or `AWS_DEFAULT_REGION`),
+    where the first two and the last are set, and nothing else that botocore goes by (`AWS_PROFILE`, files of one's own,
+    FIPS or dual-stack addresses)."""
+    others = "PROFILE DEFAULT_PROFILE CONFIG_FILE USE_FIPS_ENDPOINT USE_DUALSTACK_ENDPOINT CA_BUNDLE".split()
+    others.append("IGNORE_CONFIGURED_ENDPOINT_URLS")
+    if any(os.environ.get(f"AWS_{name}") for name in others):
+        return None
+    id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if not (id and secret and region):
+        return None
+    return id, secret, os.environ.get("AWS_SESSION_TOKEN") or None, region
+
+
+def aws_endpoint(service: str) -> str | None:
+    """`AWS_ENDPOINT_URL_<SERVICE>`, else `AWS_ENDPOINT_URL`."""
+    own = os.environ.get(f"AWS_ENDPOINT_URL_{service.replace('-', '_').upper()}")
+    return own or os.environ.get("AWS_ENDPOINT_URL") or None

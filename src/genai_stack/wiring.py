@@ -9,11 +9,14 @@ from .config import StackConfig
 from .hosted import HostedModel
 from .ports import ModelHost, ModelRegistry, ModelVersion, ObjectStore, Services
 
+READER_BYTES = 1024 * 1024 * 1024
+"""Of address space for the process that reads a document on a stage, whose function has not much more memory."""
+
 
 def local_services(home: Path, config: StackConfig | None = None) -> Services:
     """Everything on this machine, its state under `home` (made when missing). `config` names the models; without it
     there are the built-in ones. Call `models.close()` at the end: it ends the model servers. Jobs run on."""
-    from .local.documents import ChildReader
+    from .documents.reader import ChildReader
     from .local.home import Home
     from .local.host import LoopbackHost
     from .local.objects import DirectoryObjects
@@ -45,7 +48,21 @@ def local_services(home: Path, config: StackConfig | None = None) -> Services:
 def aws_services(stage: str) -> Services:
     """What `stage` of this stack has in the account at hand, found by what its training stack published. Raises
     NotDeployedError, which names the stack to deploy. Where its hosting stack isn't deployed, `models` refuses them."""
-    return _on_aws(stage, _stage_models)
+    import msgspec
+
+    services, bucket, hosted = _on_aws(stage, _stage_models)
+    if bucket is None:
+        return services
+    from .aws.vectors import S3Vectors
+    from .documents.reader import ChildReader
+
+    embedders = (model for model in hosted.values() if model.task == "embedding" and not model.asynchronous)
+    return msgspec.structs.replace(
+        services,
+        vectors=S3Vectors(bucket, services.records, services.objects),
+        reader=ChildReader(memory=READER_BYTES),
+        embedders=tuple(model.name for model in embedders),
+    )
 
 
 def aws_jobs(stage: str) -> Services:
@@ -53,13 +70,14 @@ def aws_jobs(stage: str) -> Services:
     HTTP client."""
     from .aws.unhosted import UnhostedModels
 
-    return _on_aws(stage, lambda stage, registry, hosted, bucket: UnhostedModels(stage))
+    return _on_aws(stage, lambda stage, registry, hosted, bucket: UnhostedModels(stage))[0]
 
 
 StageModels = Callable[[str, ModelRegistry, Mapping[str, HostedModel], str], ModelHost]
 
 
-def _on_aws(stage: str, models: StageModels) -> Services:
+def _on_aws(stage: str, models: StageModels) -> tuple[Services, str | None, Mapping[str, HostedModel]]:
+    """Without an index of vectors, whose bucket comes second, and last what is hosted."""
     import msgspec
 
     from .aws import published
@@ -98,7 +116,7 @@ def _on_aws(stage: str, models: StageModels) -> Services:
         objects,
         recorded,
     )
-    return Services(
+    services = Services(
         objects=objects,
         records=records,
         jobs=StageJobs(records, batch, sagemaker),
@@ -106,6 +124,8 @@ def _on_aws(stage: str, models: StageModels) -> Services:
         models=models(stage, registry, hosted, fleet.bucket),
         batch_endpoints=VLLM_ENDPOINTS,
     )
+    bucket = found["vector-bucket"].rpartition("/")[2] if "vector-bucket" in found else None
+    return services, bucket, hosted
 
 
 def _stage_models(

@@ -2,7 +2,8 @@
 
 Requests are real ones, sent by the unmodified clients of this process and of its children, so connections, retries
 and time-outs are real, too. One request is worked off at a time, which gives DynamoDB's and S3's atomicity; moto has no
-locks of its own. `faults` see each request first, and may answer it instead.
+locks of its own. S3 Vectors has a stand-in, since moto's would search in the real one.
+`faults` see each request first, and may answer it instead.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.config import default_user_config
+
+from tests.aws.vectors_stand_in import VectorsStandIn
 
 REGION = "eu-central-1"
 HOSTS = {"sagemaker": "api.sagemaker"}
@@ -85,6 +88,7 @@ class Account:
         self.seen: list[Request] = []
         self.faults: list[Fault] = []
         self.lock = threading.Lock()
+        self.vectors = VectorsStandIn()
         account = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -180,6 +184,10 @@ class Account:
             answer = answer or fault(request)
         if isinstance(answer, Answer):
             return answer
+        if request.service == "s3vectors":
+            with self.lock:
+                made = Answer(*self.vectors.respond(request.path, request.body))
+            return None if isinstance(answer, LostAnswer) else made
         host = HOSTS.get(request.service, request.service)
         url = f"https://{host}.{region}.amazonaws.com{request.path}"
         headers = HTTPHeaders()

@@ -13,7 +13,7 @@ from genai_stack.managed import ManagedTraining
 from tests.aws.account import Account, account
 from tests.aws.hosting import Bucket, made
 from tests.aws.runtime_stand_in import StandIn
-from tests.contracts.adapters import made_bucket, made_table
+from tests.contracts.adapters import made_bucket, made_table, made_vector_bucket
 
 MANAGED = ManagedTraining(
     role="arn:aws:iam::123456789012:role/managed",
@@ -50,6 +50,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Account:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """botocore's back-off without the waiting."""
+    monkeypatch.setattr("genai_stack.aws.json_client.pause", lambda _: 0.0)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
 
 
@@ -88,6 +89,7 @@ def stage(aws: Account, fleet: Fleet, tmp_path: Path) -> str:
     published = {
         "artefact-bucket": fleet.bucket,
         "records-table": made_table(tmp_path),
+        "vector-bucket": f"arn:aws:s3vectors:eu-central-1:123456789012:bucket/{made_vector_bucket(tmp_path)}",
         "spot-queue": fleet.spot_queue,
         "multi-node-queue": fleet.multi_node_queue,
         "train-definition": fleet.definitions["train"],

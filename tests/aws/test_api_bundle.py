@@ -3,14 +3,18 @@ own run.sh against the account on this machine; asked by the unmodified openai c
 
 from __future__ import annotations
 
+import base64
 import http.client
+import io
 import json
+import struct
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import docx
 import msgspec
 import pytest
 from aiohttp import web
@@ -24,7 +28,7 @@ from genai_stack.service.keys import CACHE_SECONDS
 from tests.aws.account import Account
 from tests.aws.api_bundle import environment_of, started
 from tests.aws.hosting import hosted
-from tests.aws.runtime_stand_in import Call, StandIn, part, raw
+from tests.aws.runtime_stand_in import Call, StandIn, model_error, part, raw
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a bundle's wheels are Linux's")
 HELLO: Any = [{"role": "user", "content": "prompt-canary-5d1f"}]
@@ -65,10 +69,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def api(
     bundle: Path, aws: Account, stage: str, upstream: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Api]:
-    """A stage with the model `m` and one key, made as the guide says; nothing but the account is known to the API."""
-    told = msgspec.json.encode(hosted("m")).decode()
+    """A stage with the models `m` and `e` and one key, made as the guide says; nothing but the account is known to the
+    API."""
     ssm = aws.client("ssm")
-    ssm.put_parameter(Name=names.parameter(stage, "hosting", names.hosted("m")), Value=told, Type="String")
+    for model in (hosted("m"), msgspec.structs.replace(hosted("e"), task="embedding")):
+        where = names.parameter(stage, "hosting", names.hosted(model.name))
+        ssm.put_parameter(Name=where, Value=msgspec.json.encode(model).decode(), Type="String")
     made = CliRunner().invoke(root, ["keys", "create", "first", "--stage", stage], catch_exceptions=False)
     key = made.stdout.strip()
     environment = environment_of(aws.environment, stage, upstream.url)
@@ -129,6 +135,31 @@ def test_the_bundle_answers_the_openai_client(api: Api, upstream: StandIn) -> No
     assert {entry["event"] for entry in entries} == {"request"}
     assert api.key not in log
     assert "canary" not in log
+
+
+async def embeds(call: Call, request: web.Request) -> web.StreamResponse | None:
+    """As vLLM does, which has no way to its tokens here."""
+    if call.headers["x-amzn-sagemaker-custom-attributes"] != "route=/v1/embeddings":
+        return model_error(404, '{"error": {"message": "Not Found"}}')
+    rows = [(1.0, float("dog" in text), float("cat" in text)) for text in json.loads(call.body)["input"]]
+    vectors = [base64.b64encode(struct.pack("<3f", *row)).decode() for row in rows]
+    usage = {"prompt_tokens": 1, "total_tokens": 1}
+    return web.json_response({"data": [{"embedding": vector} for vector in vectors], "usage": usage})
+
+
+def test_the_bundle_reads_documents_and_finds_what_they_say(api: Api, upstream: StandIn) -> None:
+    upstream.script = embeds
+    letter, content = docx.Document(), io.BytesIO()
+    letter.add_paragraph("A cat on the mat.")
+    letter.save(content)
+    with OpenAI(base_url=api.url, api_key=api.key, max_retries=0) as client:
+        store = client.vector_stores.create(name="pets")
+        for name, text in (("letter.docx", content.getvalue()), ("note.md", b"A dog in the fog.")):
+            file = client.files.create(file=(name, text), purpose="assistants")
+            client.vector_stores.files.create(vector_store_id=store.id, file_id=file.id)
+        assert client.vector_stores.retrieve(store.id).file_counts.completed == 2
+        for query, name in (("cat", "letter.docx"), ("dog", "note.md"), ("mat", "letter.docx")):
+            assert client.vector_stores.search(store.id, query=query).data[0].filename == name
 
 
 def test_nothing_but_a_key_that_isn_t_revoked_says_who_asks(api: Api) -> None:

@@ -149,4 +149,4 @@ def test_no_account_at_all_says_what_to_check(
     away.close()
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(GenAIStackError, match="check the AWS region"):
-        DynamoRecords("t")
+        DynamoRecords("t").get("c", "a")

@@ -31,6 +31,7 @@ PLACEHOLDERS = (
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Logs::MetricFilter",
     "AWS::S3::BucketPolicy",
+    "AWS::S3Vectors::VectorBucket",
     "AWS::SNS::Subscription",
     "AWS::SNS::TopicPolicy",
     "AWS::SQS::QueuePolicy",
@@ -43,7 +44,9 @@ KNOWN = frozenset(parsing.get_model_map())
 
 
 def placeholder(name: str) -> type[CloudFormationModel]:
-    """A model of the type `name` that is only a name; every attribute of it is a word."""
+    """A model of the type `name` that is only a name; every attribute of it is a word, but
+    for an ARN that others' rights go by."""
+    account = "us-east-1:123456789012"
 
     def create(
         cls: Any, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **kwargs: Any
@@ -58,7 +61,11 @@ def placeholder(name: str) -> type[CloudFormationModel]:
         "create_from_cloudformation_json": classmethod(create),
         "delete_from_cloudformation_json": classmethod(lambda cls, *_, **__: None),
         "has_cfn_attr": classmethod(lambda cls, attr: True),
-        "get_cfn_attribute": lambda self, attr: f"{self.name}-{attr}",
+        "get_cfn_attribute": lambda self, attr: (
+            f"arn:aws:s3vectors:{account}:bucket/{self.name}"
+            if attr == "VectorBucketArn"
+            else f"{self.name}-{attr}"
+        ),
         "is_created": lambda self: True,
     }
     return type(name.replace("::", "_"), (CloudFormationModel,), members)

@@ -114,6 +114,10 @@ AUDIT = pytest.mark.filterwarnings(
 )
 
 
+NEWER = ("UNKNOWN_PREFIX", "Unknown prefix s3vectors")
+"""What the audit says because its list of services is older than S3 Vectors."""
+
+
 def audited(template: Template, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
     """What parliament finds in a template's rights: where, which issue, and its details. It knows IAM's actions, the
     resources each takes and the conditions it has. All rights stand in policies of their own."""
@@ -126,7 +130,8 @@ def audited(template: Template, monkeypatch: pytest.MonkeyPatch) -> list[tuple[s
         for statement in document["Statement"]:
             statement["Resource"] = [_concrete(text(r)) for r in listed(statement["Resource"])]
         for finding in parliament.analyze_policy_string(json.dumps(document)).findings:
-            found.append((plain(id), finding.issue, str(finding.detail)))
+            if (finding.issue, finding.detail) != NEWER:
+                found.append((plain(id), finding.issue, str(finding.detail)))
     return found
 
 
@@ -178,6 +183,7 @@ def _concrete(arn: str) -> str:
         "<Registries>": "763104351884",
         "<StorageArtefacts.Arn>": "arn:aws:s3:::artefacts",
         "<StorageKey.Arn>": "arn:aws:kms:us-east-1:123456789012:key/0",
+        "<StorageVectors.VectorBucketArn>": "arn:aws:s3vectors:us-east-1:123456789012:bucket/vectors",
         "<StorageRecords.Arn>": "arn:aws:dynamodb:us-east-1:123456789012:table/records",
     }
     for reference, value in known.items():
@@ -231,6 +237,6 @@ def test_a_stage_is_in_every_name(reserved: Template) -> None:
     names = [
         r["Properties"]["Name"] for r in reserved["Resources"].values() if r["Type"] == "AWS::SSM::Parameter"
     ]
-    assert len(names) == 13
+    assert len(names) == 14
     assert all(name.startswith("/genai-stack/prod/training/") for name in names)
     assert "genai-stack/dev" not in json.dumps(reserved)

@@ -7,7 +7,7 @@ import pytest
 from tests.cdk.templates import Template, listed, of_type, one, text
 
 BUCKETS = ("StorageArtefacts", "StorageLogs")
-KEEPERS = ("S3::Bucket", "KMS::Key", "DynamoDB::Table")
+KEEPERS = ("S3::Bucket", "S3Vectors::VectorBucket", "KMS::Key", "DynamoDB::Table")
 
 
 @pytest.mark.parametrize("bucket", BUCKETS)
@@ -110,13 +110,24 @@ def test_records_are_on_demand_restorable_and_expire(template: Template) -> None
     assert table["DeletionProtectionEnabled"] is True
 
 
+def test_vectors_lie_under_our_key(template: Template) -> None:
+    bucket = one(template, "S3Vectors::VectorBucket")
+    told = bucket["EncryptionConfiguration"]
+    assert (told["SseType"], text(told["KmsKeyArn"])) == ("aws:kms", "<StorageKey.Arn>")
+
+
 def test_the_key_turns_and_lets_in_whom_it_must(template: Template) -> None:
     key = one(template, "KMS::Key")
     assert key["EnableKeyRotation"] is True
-    root, logs, topics, events = key["KeyPolicy"]["Statement"]
-    assert all(s["Effect"] == "Allow" and s["Resource"] == "*" for s in (root, logs, topics, events))
+    root, vectors, logs, topics, events = key["KeyPolicy"]["Statement"]
+    assert all(s["Effect"] == "Allow" and s["Resource"] == "*" for s in (root, vectors, logs, topics, events))
     assert root["Action"] == "kms:*"
     assert text(root["Principal"]["AWS"]) == "arn:<AWS::Partition>:iam::<AWS::AccountId>:root"
+    assert vectors["Principal"] == {"Service": "indexing.s3vectors.amazonaws.com"}
+    assert vectors["Action"] == "kms:Decrypt"
+    assert text(vectors["Condition"]["StringEquals"]["aws:SourceAccount"]) == "<AWS::AccountId>"
+    within = vectors["Condition"]["ArnLike"]["aws:SourceArn"]
+    assert text(within) == "arn:<AWS::Partition>:s3vectors:<AWS::Region>:<AWS::AccountId>:bucket/*"
     assert text(logs["Principal"]["Service"]) == "logs.<AWS::Region>.<AWS::URLSuffix>"
     assert set(logs["Action"]) == {
         *("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*")
@@ -144,7 +155,7 @@ def test_data_outlives_the_stack_unless_the_configuration_says_otherwise(
 ) -> None:
     for stack, policy in ((template, "Retain"), (reserved, "Delete")):
         kept = [r for r in stack["Resources"].values() if r["Type"].removeprefix("AWS::") in KEEPERS]
-        assert len(kept) == 4
+        assert len(kept) == 5
         for resource in kept:
             assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == (policy, policy)
     assert one(reserved, "DynamoDB::Table")["DeletionProtectionEnabled"] is False

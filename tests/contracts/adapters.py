@@ -102,6 +102,12 @@ def _s3(root: Path) -> S3Objects:
     return S3Objects(made_bucket(root))
 
 
+def _s3_vectors(root: Path) -> VectorIndex:
+    from genai_stack.aws.vectors import S3Vectors
+
+    return S3Vectors(made_vector_bucket(root), _dynamo(root), _s3(root))
+
+
 def _batch(root: Path) -> BatchJobs:
     """Over a Batch that runs the programs as processes of this machine."""
     from genai_stack.aws.jobs import BatchJobs, Fleet
@@ -126,7 +132,7 @@ REGISTRIES: Mapping[str, Callable[[Path], RecordedModels]] = {"local": _registry
 HOSTS: Mapping[str, Callable[[Path], ModelHost]] = {"local": _host, "aws": _sagemaker}
 
 
-VECTORS: Mapping[str, Callable[[Path], VectorIndex]] = {"local": _vectors}
+VECTORS: Mapping[str, Callable[[Path], VectorIndex]] = {"local": _vectors, "aws": _s3_vectors}
 
 
 def takes_key(adapter: str, key: str) -> bool:
@@ -143,6 +149,20 @@ def made_bucket(root: Path) -> str:
     try:
         client.create_bucket(Bucket=name, CreateBucketConfiguration=place)
     except client.exceptions.BucketAlreadyOwnedByYou:
+        pass
+    finally:
+        client.close()
+    return name
+
+
+def made_vector_bucket(root: Path) -> str:
+    """A vector bucket of `root`'s own, made when it isn't there."""
+    from genai_stack.aws.session import client as aws
+
+    name, client = _name(root), aws("s3vectors")
+    try:
+        client.create_vector_bucket(vectorBucketName=name)
+    except client.exceptions.ConflictException:
         pass
     finally:
         client.close()

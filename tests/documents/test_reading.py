@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from genai_stack.documents.reader import ChildReader
 from genai_stack.errors import InvalidDocument
-from genai_stack.local.documents import ChildReader
 
 
 async def read(name: str, *content: bytes, **limits: Any) -> str:

@@ -37,6 +37,8 @@ LEAVES = {
     "spec_file",
     "builtin",
     "protocol",
+    "vectors",
+    "words",
 }
 SERVING = {"starlette", "uvicorn", "uvloop", "prometheus_client"}
 ENGINE = {
@@ -78,7 +80,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "documents": ({"errors"}, {"msgspec", "pypdf", "docx", "lxml"}),
     "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl", "numpy"}),
     "pricing": (LEAVES, {"msgspec"}),
-    "wiring": (LEAVES | {"aws", "local"}, {"msgspec"}),
+    "wiring": (LEAVES | {"aws", "documents", "local"}, {"msgspec"}),
     "client": (
         LEAVES | {"wiring", "aws.published", "training.spec", "training.data", "bulk.specs", "bulk.intake"},
         {"msgspec", "openai", "rich"},
@@ -88,7 +90,7 @@ LAZY = {
     "training": {"wiring", "hosting.publish", "mlflow"},
     "sources": {"wiring"},
     "bulk": {"wiring", "client.endpoint", "client.child", "lm_eval", "torch"},
-    "wiring": {"aws", "local"},
+    "wiring": {"aws", "documents", "local"},
     "client": {
         "wiring",
         "aws.published",

@@ -285,3 +285,41 @@ def test_a_stream_shows_what_was_asked_for(shape: tuple[int, int, int, bool, boo
     want = [*({**event, "usage": None} for event in bare), events[-1]] if asked else bare
     assert [json.loads(part[6:]) for part in shown.split(b"\n\n") if part] == want
     assert usage.used() == Used(prompt, completion * several, 0)
+
+
+class SlowRecords(MemoryRecords):
+    """Counts the pages of the ledger that have been written, which takes a while each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = 0
+
+    def put(self, collection: str, id: str, *args: Any, **more: Any) -> Any:
+        if not collection.startswith("ledger/"):
+            return super().put(collection, id, *args, **more)
+        time.sleep(0.2)
+        done = super().put(collection, id, *args, **more)
+        self.written += 1
+        return done
+
+
+def test_where_a_process_freezes_an_answer_ends_after_its_entry_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a timer that never comes: a frozen function's."""
+    monkeypatch.setattr(ledger_module, "FLUSH_SECONDS", 3600.0)
+    host, records = FakeHost(), SlowRecords()
+    keys = ApiKeys(records, MASTER)
+    id, key = keys.create("frozen")
+    app = build_app(services(host, MemoryRegistry(), records), keys=keys, config=CONFIG, freezes=True)
+    with serving(app) as port:
+        api = Api(port, host, MemoryRegistry(), records, keys)
+        body = GOOD[ROUTE]
+        for count, (sent, status) in enumerate(
+            [(body, 200), ({**body, "stream": True}, 200), ({**body, "model": "nobody"}, 404)], 1
+        ):
+            answer = api.call("POST", ROUTE, sent, key=key)
+            assert answer.status == status
+            assert records.written == count
+        outcomes = {(e.status, e.outcome) for e in entries(api, id, 3)}
+        assert outcomes == {(200, "answered"), (404, "refused")}

@@ -53,11 +53,13 @@ class Credentials:
         return self._looking
 
     async def _found(self) -> Key:
-        from botocore.exceptions import BotoCoreError
-
         try:
             frozen = await asyncio.to_thread(self._frozen)
-        except BotoCoreError as error:
+        except Exception as error:
+            from botocore.exceptions import BotoCoreError
+
+            if not isinstance(error, BotoCoreError):
+                raise
             raise unreachable("can't get AWS credentials", error) from error
         if frozen is None:
             raise GenAIStackError(

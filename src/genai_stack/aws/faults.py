@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,14 +14,20 @@ THROTTLES = frozenset(
     (
         "BandwidthLimitExceeded", "LimitExceededException", "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException", "RequestLimitExceeded", "RequestThrottled",
-        "RequestThrottledException", "ServiceUnavailable", "SlowDown", "ThrottledException", "Throttling",
-        "ThrottlingException", "TooManyRequestsException", "TransactionInProgressException", "503", "429",
+        "RequestThrottledException", "ServiceUnavailable", "ServiceUnavailableException", "SlowDown",
+        "ThrottledException", "Throttling", "ThrottlingException",
+        "TooManyRequestsException", "TransactionInProgressException", "503", "429",
     )
 )  # fmt: skip
 """botocore's own list (botocore.retries.standard.ThrottledRetryableChecker), and what S3 says when it is busy."""
-BROKEN = frozenset(("InternalError", "InternalFailure", "InternalServerError", "500", "502", "504"))
+BROKEN = frozenset(
+    (
+        "InternalError", "InternalFailure", "InternalServerError", "InternalServerException", "RequestTimeoutException",
+        "500", "502", "504",
+    )
+)  # fmt: skip
 """A fault of AWS's own, still there after the client's retries; it passes."""
-MISSING = frozenset(("NoSuchBucket", "ResourceNotFoundException", "ParameterNotFound"))
+MISSING = frozenset(("NoSuchBucket", "NotFoundException", "ResourceNotFoundException", "ParameterNotFound"))
 DENIED = frozenset(
     ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled", "403")
 )
@@ -48,14 +55,18 @@ def translated(service: str, what: str, layer: names.Layer = "training") -> Iter
     """Raises what botocore raises in the block as one of ours: Overloaded when `service` throttles or breaks (after
     the client's own retries), NotDeployedError when `what` isn't there, else GenAIStackError. `what` names
     the resource."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
     try:
         yield
-    except ClientError as error:
-        raise refusal(error, service, what, layer) from error
-    except BotoCoreError as error:
-        raise unreachable(f"can't reach {what}", error) from error
+    except Exception as error:
+        if "botocore" not in sys.modules:  # nobody has loaded it to raise anything
+            raise
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if isinstance(error, ClientError):
+            raise refusal(error, service, what, layer) from error
+        if isinstance(error, BotoCoreError):
+            raise unreachable(f"can't reach {what}", error) from error
+        raise
 
 
 def code_of(error: Any) -> str:

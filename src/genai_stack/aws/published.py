@@ -41,9 +41,12 @@ def read_all(stage: str, layer: names.Layer) -> Published:
     found = Published(stage, layer)
 
     def pages(ssm: Any) -> list[Any]:
-        return list(
-            ssm.get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=True, WithDecryption=True)
-        )
+        told: list[Any] = []
+        more: dict[str, str] = {}
+        while not told or more:
+            told.append(ssm.get_parameters_by_path(Path=path, Recursive=True, WithDecryption=True, **more))
+            more = {"NextToken": token} if (token := told[-1].get("NextToken")) else {}
+        return told
 
     for page in _asked(stage, layer, path, pages):
         for parameter in page["Parameters"]:
@@ -60,16 +63,20 @@ def hosted_models(stage: str) -> dict[str, HostedModel]:
 
 def _asked(stage: str, layer: names.Layer, name: str, question: Callable[[Any], T]) -> T:
     ssm = session.client("ssm")
-    from botocore.exceptions import BotoCoreError, ClientError
-
     try:
         return question(ssm)
-    except ClientError as error:
+    except GenAIStackError:
+        raise
+    except Exception as error:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if isinstance(error, BotoCoreError):
+            raise unreachable(f"can't read {name}", error) from error
+        if not isinstance(error, ClientError):
+            raise
         if code_of(error) == "ParameterNotFound":
             raise _absent(stage, layer, name) from None
         raise GenAIStackError(f"can't read {name}: {error}") from error
-    except BotoCoreError as error:
-        raise unreachable(f"can't read {name}", error) from error
     finally:
         ssm.close()
 

@@ -19,6 +19,7 @@ from genai_stack.errors import GenAIStackError, ModelFailed
 
 from . import session
 from .credentials import Credentials
+from .environment import environment
 from .signing import Signer
 
 SERVICE = "sagemaker-runtime"
@@ -88,6 +89,8 @@ class Runtime:
         return self._place
 
     def _look(self) -> _Place:
+        if self._region is None and (here := environment()) is not None:
+            return _place(URL(here.endpoint(SERVICE)), here.region)
         client = session.client(SERVICE, region=self._region, attempts=1)
         try:
             url, region = URL(client.meta.endpoint_url), client.meta.region_name
@@ -95,10 +98,7 @@ class Runtime:
             client.close()
         if not region:
             raise GenAIStackError("no AWS region is set; set AWS_REGION, or name one in the profile")
-        host = url.raw_host or ""
-        if url.explicit_port is not None and not url.is_default_port():
-            host = f"{host}:{url.explicit_port}"
-        return _Place(str(url).rstrip("/"), host, region, Signer(SIGNING_NAME, region))
+        return _place(url, region)
 
     def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
@@ -112,6 +112,13 @@ class Runtime:
                 auto_decompress=False,
             )
         return opened
+
+
+def _place(url: URL, region: str) -> _Place:
+    host = url.raw_host or ""
+    if url.explicit_port is not None and not url.is_default_port():
+        host = f"{host}:{url.explicit_port}"
+    return _Place(str(url).rstrip("/"), host, region, Signer(SIGNING_NAME, region))
 
 
 def broke(told: str, error: BaseException) -> ModelFailed:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from genai_stack import __version__
 from genai_stack.errors import GenAIStackError
 
+from .environment import environment
 from .faults import unreachable
+from .json_client import TARGETS, JsonClient
 
 ATTEMPTS = 5
 """Of one call in all, with botocore's standard back-off between them: 0 to 1, 2, 4, 8 seconds, at random."""
@@ -23,8 +26,35 @@ _MAKING = threading.Lock()
 
 
 def client(service: str, *, region: str | None = None, attempts: int = ATTEMPTS) -> Any:
-    """A client for `service`, safe to share among threads. Raises GenAIStackError where boto3 isn't installed or no
-    region is set."""
+    """A client for `service`, safe to share among threads, and made when it is first used: then it raises
+    GenAIStackError where boto3 isn't installed or no region is set. What the JSON client speaks gets that, where the
+    environment says all there is to know."""
+    return Client(lambda: _made(service, region, attempts))
+
+
+class Client:
+    """Whatever `make` makes, from its first use on."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._it: Any = None
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        if self._it is None:
+            with self._lock:
+                self._it = self._it or self._make()
+        return getattr(self._it, name)
+
+    def close(self) -> None:
+        """Closes idle connections, where there are any."""
+        if self._it is not None:
+            self._it.close()
+
+
+def _made(service: str, region: str | None, attempts: int) -> Any:
+    if service in TARGETS and region is None and (here := environment()) is not None:
+        return JsonClient(service, here, attempts)
     try:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
@@ -49,7 +79,10 @@ def client(service: str, *, region: str | None = None, attempts: int = ATTEMPTS)
 
 
 def credentials() -> Any:
-    """botocore's credentials for the process, or None. They renew themselves when they are read, and block then."""
+    """The environment's own key, else botocore's credentials for the process, or None. Those renew themselves when they
+    are read, and block then."""
+    if (here := environment()) is not None:
+        return here
     with _MAKING:
         return shared().get_credentials()
 

@@ -10,7 +10,6 @@ memory. What SQLite tells of rows is kept in memory between writes (12 bytes a v
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shutil
 import sqlite3
@@ -24,9 +23,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from genai_stack.errors import RequestError
 from genai_stack.ports import Hit, IndexedFile, Passage
 from genai_stack.protocol.filters import Filter, passes
+from genai_stack.vectors import bad_vector, checked, wrong_size
 
 from . import matrix
 from .files import sync_directory
@@ -57,7 +56,6 @@ OPEN = 64
 """Stores that stay open; one more closes the one that was opened first."""
 SPARE_ROWS = 4096
 """Rows of removed files that are left lying before the matrix is written anew, whatever their share."""
-_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 class SqliteVectors:
@@ -71,7 +69,7 @@ class SqliteVectors:
     def put(
         self, store: str, file: IndexedFile, passages: Sequence[Passage], vectors: bytes, owners: Sequence[int]
     ) -> int:
-        _checked(file.id, "a file")
+        checked(file.id, "a file")
         found = self._open(store, make=True)
         assert found is not None
         return found.put(file, passages, vectors, owners)
@@ -85,7 +83,7 @@ class SqliteVectors:
             found.remove(file)
 
     def drop(self, store: str) -> None:
-        place = self._root / _checked(store, "a store")
+        place = self._root / checked(store, "a store")
         with self._lock:
             if found := self._stores.pop(store, None):
                 found.close()
@@ -126,7 +124,7 @@ class SqliteVectors:
             return []
 
     def _open(self, name: str, make: bool = False) -> _Store | None:
-        place = self._root / _checked(name, "a store")
+        place = self._root / checked(name, "a store")
         with self._lock:
             found = self._stores.get(name)
             if found is None or not place.exists():
@@ -290,19 +288,19 @@ class _Store:
     def _fitting(self, connection: sqlite3.Connection, vectors: bytes, owners: Sequence[int]) -> matrix.Floats:
         dimensions = self._state(connection)[0]
         if not owners or len(vectors) % (matrix.WIDTH * len(owners)):
-            raise _wrong_size(len(vectors), dimensions)
+            raise wrong_size(len(vectors), dimensions)
         here = len(vectors) // (matrix.WIDTH * len(owners))
         if dimensions and here != dimensions:
-            raise _wrong_size(here * matrix.WIDTH, dimensions)
+            raise wrong_size(here * matrix.WIDTH, dimensions)
         return self._unit(vectors, here)
 
     def _unit(self, vectors: bytes, dimensions: int) -> matrix.Floats:
         if not vectors or len(vectors) % (matrix.WIDTH * dimensions):
-            raise _wrong_size(len(vectors), dimensions)
+            raise wrong_size(len(vectors), dimensions)
         try:
             return matrix.unit(vectors, dimensions)
         except ValueError as error:
-            raise RequestError(f"{error}; embed the text again", code="invalid_vector") from None
+            raise bad_vector(str(error)) from None
 
     def _remove(self, connection: sqlite3.Connection, id: str) -> None:
         row = connection.execute("SELECT number, rows FROM files WHERE id = ?", (id,)).fetchone()
@@ -369,17 +367,3 @@ def _best(
 
 def _encoded(file: IndexedFile) -> str:
     return msgspec.json.encode(file.attributes).decode()
-
-
-def _checked(id: str, what: str) -> str:
-    if not _ID.fullmatch(id):
-        raise RequestError(f"{what} has an id of 1 to 128 letters, digits, '_' and '-'; choose another")
-    return id
-
-
-def _wrong_size(got: int, dimensions: int) -> RequestError:
-    return RequestError(
-        f"The vectors have {got / matrix.WIDTH:g} numbers where {dimensions or 'whole vectors'} are wanted; embed with "
-        "the model that the store was made with.",
-        code="invalid_vector",
-    )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route, Router
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from .telemetry import Telemetry  # which loads OpenTelemetry
 
 KEEP_ALIVE_SECONDS = 10.0
+SETTLE_SECONDS = 60.0
+"""How long a request waits for the indexing that goes on, where nothing goes on between requests."""
 _EXCHANGE = "genai_stack.exchange"
 
 
@@ -51,9 +54,11 @@ def build_app(
     keep_alive: float = KEEP_ALIVE_SECONDS,
     telemetry: Telemetry | None = None,
     stage: str | None = None,
+    freezes: bool = False,
 ) -> ASGIApp:
     """The API over `services`. `keep_alive` is the silence, in seconds, after which a stream gets a comment. With
-    `stage` the log's lines tell CloudWatch that stage's metrics.
+    `stage` the log's lines tell CloudWatch that stage's metrics. `freezes`: the process stands still between requests,
+    as a Lambda function does, so that what others do in the background is done before an answer ends.
 
     When the server stops it closes `services.models`, in the event loop that used it, gives back what it holds of keys'
     limits and writes what the ledger holds.
@@ -108,7 +113,7 @@ def build_app(
     administered = key_routes.routes(keys, Once(services.records), config.service.max_body_bytes)
     for path, methods in administered.items():
         table[path] = {method: guarded(handler, "admin") for method, handler in methods.items()}
-    kept = resources(services, config, charges, limiter)
+    kept = resources(services, config, charges, limiter, settle=SETTLE_SECONDS if freezes else 0.0)
     for path, methods in kept.routes.items():
         table[path] = {method: guarded(handler, "files") for method, handler in methods.items()}
     table["/health"] = {"GET": health.health}
@@ -128,7 +133,7 @@ def build_app(
 
     routes = [Route(template, _Endpoint(template, methods)) for template, methods in table.items()]
     router = Router(routes, redirect_slashes=False, default=_unknown, lifespan=lifespan)
-    return _around(router, metrics, charges, telemetry, stage)
+    return _around(router, metrics, charges, telemetry, stage, ledger.settled if freezes else None)
 
 
 class _Endpoint:
@@ -162,9 +167,28 @@ async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _around(
-    router: Router, metrics: Metrics, charges: Charges, telemetry: Telemetry | None, stage: str | None
+    router: Router,
+    metrics: Metrics,
+    charges: Charges,
+    telemetry: Telemetry | None,
+    stage: str | None,
+    written: Callable[[], Awaitable[None]] | None,
 ) -> ASGIApp:
-    """Errors become answers; every request is counted, charged and logged once, whatever became of it."""
+    """Errors become answers; every request is counted, charged and logged once, whatever became of it. It is charged
+    before its answer ends where `written` is to be awaited then."""
+
+    def charge(exchange: Exchange) -> bool:
+        if exchange.charged or exchange.principal is None:
+            return False
+        if exchange.route not in ROUTES and exchange.used == NOTHING:
+            return False
+        exchange.charged = True
+        charges.request(exchange, time.perf_counter() - exchange.started)
+        return True
+
+    async def charge_and_wait(exchange: Exchange) -> None:
+        if charge(exchange) and written is not None:
+            await written()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -174,6 +198,8 @@ def _around(
             await router(scope, receive, send)
             return
         exchange = scope[_EXCHANGE] = Exchange(scope, receive, send)
+        if written is not None:
+            exchange.before_end = partial(charge_and_wait, exchange)
         metrics.in_flight += 1
         try:
             await router(scope, receive, send)
@@ -199,8 +225,7 @@ def _around(
                 exchange.used.prompt,
                 exchange.used.completion,
             )
-            if exchange.principal is not None and (exchange.route in ROUTES or exchange.used != NOTHING):
-                charges.request(exchange, seconds)
+            await charge_and_wait(exchange)
             if telemetry is not None and exchange.principal is not None:
                 telemetry.record(exchange, seconds)
             log.access(exchange, seconds, stage if exchange.route in ROUTES else None)

@@ -42,14 +42,17 @@ class Exchange:
     left; `streamed`: the answer comes in events; `uploading`: the body is still coming; `broken`: the answer began and
     ended in an error. `told` are headers of any answer, `admission` is what was set aside of the limits. `first_byte`
     is the model's first, in seconds from the start: a comment that keeps a stream alive is none. `asked` is when the
-    model was, by the clock of `started`, and `served` how many seconds it took, 0 where it wasn't."""
+    model was, by the clock of `started`, and `served` how many seconds it took, 0 where it wasn't. `charged`: the
+    ledger has it. `before_end` is awaited before the answer's last piece goes out."""
 
     __slots__ = (
         "_send",
         "admission",
         "asked",
         "base",
+        "before_end",
         "broken",
+        "charged",
         "first_byte",
         "gone",
         "headers",
@@ -86,6 +89,8 @@ class Exchange:
         self.streamed = False
         self.uploading = False
         self.broken = False
+        self.charged = False
+        self.before_end: Callable[[], Awaitable[None]] | None = None
         self.admission: Admission | None = None
         self.asked: float | None = None
         self.served = 0.0
@@ -109,6 +114,7 @@ class Exchange:
 
     async def answer(self, status: int, body: bytes, *, kind: bytes = JSON, headers: Headers = ()) -> None:
         await self._start(status, kind, [(b"content-length", b"%d" % len(body)), *headers])
+        await self._ending()
         await self._send({"type": "http.response.body", "body": body})
 
     async def refuse(self, error: GenAIStackError, *, headers: Headers = ()) -> None:
@@ -151,7 +157,12 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def finish(self) -> None:
+        await self._ending()
         await self._send({"type": "http.response.body", "body": b""})
+
+    async def _ending(self) -> None:
+        if self.before_end is not None:
+            await self.before_end()
 
     async def _start(
         self, status: int, kind: bytes, extra: list[tuple[bytes, bytes]], *, first: bool = True

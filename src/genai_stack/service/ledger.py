@@ -1,10 +1,11 @@
 """The ledger: one entry for each request that a model was asked with, and for each batch and fine-tune at its end.
 
-Requests don't wait for it. An entry waits in memory for FLUSH_SECONDS at most, then it is written with those beside it,
-a page for each tenant and day; a page has its id before it is written the first time, so that one whose answer was lost
-is written again and counts once. When the server stops everything is written before it ends. A process that is killed
-(kill -9, a power cut) loses the entries that waited: those of its last FLUSH_SECONDS, longer only while the store is
-down. While MOST entries wait, requests are refused.
+Requests don't wait for it. An entry waits in memory for FLUSH_SECONDS at most, then it is written with those beside
+it, a page for each tenant and day; a page has its id before it is written the first time, so that one whose answer was
+lost is written again and counts once. When the server stops everything is written before it ends. A process that is
+killed (kill -9, a power cut) loses the entries that waited: those of its last FLUSH_SECONDS, longer only while the
+store is down. Where the process may be frozen between requests, an answer's last byte waits for its entry. While MOST
+entries wait, requests are refused.
 
 An entry knows a key by its id and a model by a name the registry knows. Nothing of a prompt or an answer gets in.
 """
@@ -26,6 +27,8 @@ from ..ports import RecordStore
 FLUSH_SECONDS = 1.0
 PAGE = 500
 MOST = 20_000
+SETTLING_SECONDS = 5.0
+"""How long an answer's end waits for the store, where it does."""
 CLOSING_SECONDS = 10.0
 """How long a stopping server tries to write to a store that doesn't answer."""
 TENANTS = "ledger-tenants"
@@ -98,6 +101,17 @@ class Ledger:
         self._waiting.append(entry)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._due)
+
+    async def settled(self) -> None:
+        """Writes what waits, for a process that may stand still once its answer has ended. What the store doesn't take
+        within SETTLING_SECONDS waits on."""
+        until, tried = time.monotonic() + SETTLING_SECONDS, False
+        while (self._waiting or self._held) and (left := until - time.monotonic()) > 0:
+            if self._flush is None or self._flush.done():
+                if tried:
+                    return
+                self._flush, tried = asyncio.create_task(self._flushed()), True
+            await asyncio.wait((self._flush,), timeout=left)
 
     async def close(self) -> None:
         """Writes what waits. Entries that the store doesn't take are counted in the log."""

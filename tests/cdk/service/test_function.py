@@ -44,6 +44,14 @@ BASE: list[tuple[str, set[str]]] = [
     (ARTEFACTS, {"s3:ListBucket"}),
     (f"{ARTEFACTS}/files/*", {"s3:GetObject", "s3:DeleteObject", *WRITE}),
     (f"{ARTEFACTS}/jobs/*", {"s3:GetObject", *WRITE}),
+    (f"{ARTEFACTS}/vectors/*", {"s3:GetObject", "s3:DeleteObject", *WRITE}),
+    (
+        "<StorageVectors.VectorBucketArn>/index/*",
+        {
+            *("s3vectors:CreateIndex", "s3vectors:DeleteIndex", "s3vectors:PutVectors"),
+            *("s3vectors:DeleteVectors", "s3vectors:GetVectors", "s3vectors:QueryVectors"),
+        },
+    ),
     (TRAINING.format("spotqueue"), {"batch:SubmitJob"}),
     *((definition(kind) + any, {"batch:SubmitJob"}) for kind in ("train", "batch") for any in ("", ":*")),
     (arn("batch", "job/*"), {"batch:SubmitJob", "batch:TerminateJob"}),

@@ -10,15 +10,17 @@ from hypothesis import settings
 
 from genai_stack.aws.objects import S3Objects
 from genai_stack.aws.records import DynamoRecords
+from genai_stack.aws.vectors import S3Vectors
 from genai_stack.ports import Services
 from genai_stack.registry import RecordedModels
 from tests.aws.account import account
-from tests.contracts.adapters import made_bucket, made_table
+from tests.contracts.adapters import made_bucket, made_table, made_vector_bucket
 from tests.service.fakes import FakeHost
 from tests.service.resources.conftest import MODELS
 from tests.service.resources.queue import HandQueue
 from tests.service.resources.test_batches_machine import BatchesMachine
 from tests.service.resources.test_files_machine import FilesMachine
+from tests.service.resources.test_stores_machine import StoresMachine
 from tests.service.resources.test_tuning_machine import TuningMachine
 
 
@@ -42,12 +44,22 @@ class BatchesOnAws(BatchesMachine):
     stores = staticmethod(stores)
 
 
+def vectors(root: Path) -> S3Vectors:
+    return S3Vectors(made_vector_bucket(root), DynamoRecords(made_table(root)), S3Objects(made_bucket(root)))
+
+
+class StoresOnAws(StoresMachine):
+    stores = staticmethod(stores)
+    vectors = staticmethod(vectors)
+
+
 class TuningOnAws(TuningMachine):
     stores = staticmethod(stores)
 
 
 FEW = settings(max_examples=2, stateful_step_count=8, deadline=None, database=None)
-TestFilesOnAws, TestBatchesOnAws, TestTuningOnAws = (
-    machine.TestCase for machine in (FilesOnAws, BatchesOnAws, TuningOnAws)
+TestFilesOnAws, TestBatchesOnAws, TestStoresOnAws, TestTuningOnAws = (
+    machine.TestCase for machine in (FilesOnAws, BatchesOnAws, StoresOnAws, TuningOnAws)
 )
-TestFilesOnAws.settings = TestBatchesOnAws.settings = TestTuningOnAws.settings = FEW
+TestFilesOnAws.settings = TestBatchesOnAws.settings = FEW
+TestStoresOnAws.settings = TestTuningOnAws.settings = FEW

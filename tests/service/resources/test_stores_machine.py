@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from genai_stack.errors import Conflict, NotFound
 from genai_stack.local.vectors import SqliteVectors
-from genai_stack.ports import Passage
+from genai_stack.ports import Passage, VectorIndex
 from genai_stack.protocol.stores import FileFault, StoreFileRequest, StoreRequest
 from genai_stack.service.resources.files import Files
 from genai_stack.service.resources.once import Once
@@ -31,12 +31,13 @@ AFTER = st.integers(-1, 12)
 
 class StoresMachine(RuleBasedStateMachine):
     stores = staticmethod(stores)
+    vectors = staticmethod(lambda root: SqliteVectors(root / "vectors"))
 
     def __init__(self) -> None:
         super().__init__()
         self.root = tempfile.TemporaryDirectory()
         self.services = self.stores(Path(self.root.name), HandQueue())
-        self.index = SqliteVectors(Path(self.root.name) / "vectors")
+        self.index: VectorIndex = self.vectors(Path(self.root.name))
         self.uploaded: set[str] = set()
         self.expected: dict[str, set[str]] = {}
         self.number = 0

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from ...errors import EngineFailed, GenAIStackError, Overloaded
-from ...ports import ModelHost
+from ...ports import ModelHost, Reply
 from ..upstream import refusal
-from .chunks import Tokens, pieces
+from .chunks import Tokens, guessed, pieces
 
 WAIT_SECONDS = 900.0
 """How long the indexing waits for a model that comes up."""
+WINDOW = 512
+"""Tokens that every model for embeddings reads at once, where it doesn't say how many it does."""
 TRIES = 5
 PAUSE_SECONDS = 1.0
 
@@ -72,21 +74,32 @@ class Embedder:
         raise AssertionError("unreachable")
 
     async def tokens(self, model: str, text: str) -> tuple[Tokens, int]:
-        """The text's tokens, and how many of them the model reads at once."""
+        """The text's tokens, and how many of them the model reads at once. They are guessed, and rather too many than
+        too few, where its server has no such route, as AWS's containers."""
         found, longest = Tokens(array("I"), array("I")), 0
         for at, piece in pieces(text):
             body = {"model": model, "prompt": piece, "add_special_tokens": False, "return_offsets": True}
-            told = await self._ask(model, "/v1/tokenize", body, _Tokens, WAIT_SECONDS)
+            reply = await self._models.invoke(
+                model, "/v1/tokenize", msgspec.json.encode(body), wait=WAIT_SECONDS
+            )
+            if 400 <= reply.status < 500 and reply.status != 429:
+                return guessed(text), WINDOW
+            told = _read(model, "/v1/tokenize", reply, _Tokens)
             longest = told.max_model_len
             found.starts.extend(at + start for start, _ in told.offsets)
             found.ends.extend(at + end for _, end in told.offsets)
         return found, longest
 
     async def _ask(self, model: str, route: str, body: dict[str, Any], kind: type[T], wait: float | None) -> T:
-        reply = await self._models.invoke(model, route, msgspec.json.encode(body), wait=wait)
-        if reply.status != 200:
-            raise refusal(reply.status, reply.body)
-        try:
-            return msgspec.json.decode(reply.body, type=kind)
-        except msgspec.MsgspecError as error:
-            raise EngineFailed(f"The model '{model}' answered {route} otherwise than asked: {error}.") from None
+        return _read(
+            model, route, await self._models.invoke(model, route, msgspec.json.encode(body), wait=wait), kind
+        )
+
+
+def _read(model: str, route: str, reply: Reply, kind: type[T]) -> T:
+    if reply.status != 200:
+        raise refusal(reply.status, reply.body)
+    try:
+        return msgspec.json.decode(reply.body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise EngineFailed(f"The model '{model}' answered {route} otherwise than asked: {error}.") from None

@@ -29,8 +29,16 @@ SPARE = 16
 
 class Indexing:
     def __init__(
-        self, kept: StoreFiles, files: Files, index: VectorIndex, reader: DocumentReader, embedder: Embedder
+        self,
+        kept: StoreFiles,
+        files: Files,
+        index: VectorIndex,
+        reader: DocumentReader,
+        embedder: Embedder,
+        *,
+        settle: float = 0.0,
     ) -> None:
+        self._settle = settle
         self._kept, self._files, self._index = kept, files, index
         self._reader, self._embedder = reader, embedder
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -41,6 +49,14 @@ class Indexing:
     def attend(self) -> None:
         """The work goes on in the running event loop; every request says so before it looks at anything."""
         self._loop = asyncio.get_running_loop()
+
+    async def settled(self) -> bool:
+        """Waits for the work under way, `settle` seconds at the most: where a process stands still between requests,
+        it is done inside of them. False where there was nothing to wait for."""
+        if not self._settle or not self._tasks:
+            return False
+        await asyncio.wait(list(self._tasks.values()), timeout=self._settle)
+        return True
 
     async def close(self) -> None:
         """Ends the work where it is; the next look at its files begins it again."""

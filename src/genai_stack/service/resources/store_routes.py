@@ -63,7 +63,7 @@ def absent() -> dict[str, dict[str, Handler]]:
 
     async def refuse(exchange: Exchange) -> None:
         raise NotFound(
-            "There are no vector stores on a stage in this version; run `genai-stack up` and ask that.",
+            "This stage has no bucket for vectors; deploy its training stack again, which makes one.",
             code="no_vector_stores",
         )
 
@@ -91,7 +91,10 @@ def routes(
             indexing.attend()
             owner = tenant(exchange)
             args = (owner, exchange) if request is None else (owner, exchange, request)
-            await exchange.answer(200, msgspec.json.encode(await asyncio.to_thread(act, *args)))
+            told = await asyncio.to_thread(act, *args)
+            if await indexing.settled() and exchange.method == "GET":
+                told = await asyncio.to_thread(act, *args)
+            await exchange.answer(200, msgspec.json.encode(told))
 
         return handle
 

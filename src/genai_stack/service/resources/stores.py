@@ -26,9 +26,16 @@ class Stores:
     """All of it waits on stores: call it in a thread."""
 
     def __init__(
-        self, files: StoreFiles, records: RecordStore, registry: ModelRegistry, index: VectorIndex, once: Once
+        self,
+        files: StoreFiles,
+        records: RecordStore,
+        registry: ModelRegistry,
+        index: VectorIndex,
+        once: Once,
+        embedders: tuple[str, ...] | None = None,
     ) -> None:
         self._files, self._registry, self._index, self._once = files, registry, index, once
+        self._embedders = embedders
         self._shelf = Shelf(records, StoredStore, "vector-stores", "vs_", "vector store")
         files.find_store, files.store_there = self.find, self._there
 
@@ -130,8 +137,10 @@ class Stores:
         self._shelf.remove(tenant, store.id)
 
     def _embedder(self) -> str:
-        """The configuration's first model for embeddings."""
-        found = next((model for model in self._registry.list() if model.task == "embedding"), None)
+        """The configuration's first model for embeddings, of those that are served."""
+        served = self._embedders
+        embed = (model for model in self._registry.list() if model.task == "embedding")
+        found = next((model for model in embed if served is None or model.name in served), None)
         if found is None:
             raise RequestError(
                 'No model embeds texts here; add a [[model]] with task = "embedding" to stack.toml.',

@@ -31,7 +31,10 @@ class Resources(NamedTuple):
     close: Callable[[], Awaitable[None]]
 
 
-def resources(services: Services, config: StackConfig, charges: Charges, limiter: Limiter) -> Resources:
+def resources(
+    services: Services, config: StackConfig, charges: Charges, limiter: Limiter, *, settle: float = 0.0
+) -> Resources:
+    """`settle` is how many seconds an answer about vector stores waits for the indexing that goes on."""
     once = Once(services.records)
     files = Files(services.objects, services.records, once)
     uploads = Uploads(files, services.records, once, config.service.max_file_bytes)
@@ -40,7 +43,7 @@ def resources(services: Services, config: StackConfig, charges: Charges, limiter
     )
     tuning = Tuning(files, services.records, services.jobs, services.registry, once, charges)
     most = config.service.max_body_bytes
-    stored, close = _stores(services, files, once, most)
+    stored, close = _stores(services, files, once, most, settle)
     return Resources(
         {
             **file_routes.routes(files, config.service.max_file_bytes),
@@ -53,14 +56,14 @@ def resources(services: Services, config: StackConfig, charges: Charges, limiter
     )
 
 
-def _stores(services: Services, files: Files, once: Once, most: int) -> Resources:
+def _stores(services: Services, files: Files, once: Once, most: int, settle: float) -> Resources:
     index, reader = services.vectors, services.reader
     if index is None or reader is None:
         return Resources(store_routes.absent(), _nothing)
     kept = StoreFiles(files, services.records, index, once)
-    stores = Stores(kept, services.records, services.registry, index, once)
+    stores = Stores(kept, services.records, services.registry, index, once, services.embedders)
     embedder = Embedder(services.models)
-    indexing = Indexing(kept, files, index, reader, embedder)
+    indexing = Indexing(kept, files, index, reader, embedder, settle=settle)
     searching = Searching(stores, kept, index, embedder)
     return Resources(store_routes.routes(stores, kept, index, indexing, searching, most), indexing.close)
 

@@ -11,7 +11,7 @@ from typing import IO
 
 import msgspec
 
-from genai_stack.errors import InvalidDocument
+from ..errors import InvalidDocument
 
 FILE_BYTES = 64 * 1024 * 1024
 SECONDS = 120
