@@ -10,6 +10,8 @@ Layer = Literal["training", "hosting", "service"]
 ROOT = "genai-stack"
 CANCELLED = "cancelled through genai-stack"
 """The reason given to Batch's TerminateJob. Batch calls such a job FAILED and keeps the reason."""
+PAUSED = "paused through genai-stack"
+"""The same for a job that is to go on later."""
 CDK_CLI = "aws-cdk@2.1148.1"
 """The one that fits the library; a bare `aws-cdk` resolves to another."""
 

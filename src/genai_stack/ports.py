@@ -17,7 +17,7 @@ import msgspec
 from .hosted import Task
 from .protocol.filters import Filter, Value
 
-JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 FINAL_STATES: frozenset[JobState] = frozenset(("succeeded", "failed", "cancelled"))
 
 
@@ -138,6 +138,14 @@ class JobQueue(Protocol):
 
     def cancel(self, id: str) -> Job:
         """Stops the work, the whole process group of it; final, and nothing happens to a job that has ended."""
+
+    def pause(self, id: str) -> Job:
+        """Interrupts the work, which keeps what it has come to, and holds the job back until `resume`. It may go on to
+        be "running" for a while, and then be "paused". Nothing happens to a job that has ended. Raises RequestError for
+        one that can't be paused."""
+
+    def resume(self, id: str) -> Job:
+        """A paused job is queued again, and goes on from what it kept. Nothing happens to any other."""
 
     def events(self, id: str, *, after: int = 0) -> builtins.list[dict[str, Any]]:
         """The events a job has written so far (`events.jsonl`), from index `after` on."""

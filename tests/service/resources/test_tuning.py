@@ -113,6 +113,8 @@ async def test_asynchronous_and_raw(stack: Stack, client: openai.OpenAI) -> None
         assert job.id in [j.id async for j in await jobs.list(limit=2)]
         assert len([event async for event in await jobs.list_events(job.id)]) == 1
         assert (await jobs.checkpoints.list(job.id)).data == []
+        assert (await jobs.pause(job.id)).status == "queued"
+        assert (await jobs.with_raw_response.resume(job.id)).parse().status == "queued"
         assert (await jobs.cancel(job.id)).status == "cancelled"
 
 
@@ -160,7 +162,14 @@ def test_a_file_of_another_purpose_or_tenant(stack: Stack, client: openai.OpenAI
     asked = {"model": CHAT, "training_file": uploaded(client)}
     path, job = "/v1/fine_tuning/jobs", begun(client)
     assert_problem(stack.api.call("POST", path, asked, key=stack.other), 404, param="training_file")
-    for method, under in (("GET", ""), ("POST", "/cancel"), ("GET", "/events"), ("GET", "/checkpoints")):
+    for method, under in (
+        ("GET", ""),
+        ("POST", "/cancel"),
+        ("POST", "/pause"),
+        ("POST", "/resume"),
+        ("GET", "/events"),
+        ("GET", "/checkpoints"),
+    ):
         foreign = stack.api.call(method, f"{path}/{job.id}{under}", key=stack.other)
         assert assert_problem(foreign, 404)["code"] == "not_found"
     assert_problem(stack.api.get(f"{path}/{job.id}/events?after=ftevent-x"), 400, param="after")
@@ -192,6 +201,38 @@ def test_cancel_is_final_and_frees_the_files(stack: Stack, client: openai.OpenAI
     other = begun(client)
     assert other.status == "validating_files"
     assert client.fine_tuning.jobs.cancel(other.id).status == "cancelled"
+
+
+def test_a_pause_holds_the_job_until_it_is_resumed(stack: Stack, client: openai.OpenAI) -> None:
+    jobs, job = client.fine_tuning.jobs, begun(client)
+    stack.jobs.move(job.id, "running")
+    assert jobs.retrieve(job.id).status == "running"
+    held: Any = jobs.pause(job.id)
+    assert (held.status, held.paused, held.finished_at, held.estimated_finish) == ("queued", True, None, None)
+    assert stack.jobs.jobs[job.id].state == "paused"
+    assert jobs.pause(job.id) == held == jobs.retrieve(job.id)
+    with pytest.raises(openai.ConflictError):
+        client.files.delete(job.training_file)
+    going: Any = jobs.resume(job.id)
+    assert (going.status, going.paused, stack.jobs.jobs[job.id].state) == ("queued", False, "queued")
+    stack.jobs.move(job.id, "running")
+    assert jobs.resume(job.id).status == "running"
+    jobs.pause(job.id)
+    assert jobs.cancel(job.id).status == "cancelled"
+    assert stack.jobs.jobs[job.id].state == "cancelled"
+    for order in (jobs.pause, jobs.resume):
+        with pytest.raises(openai.ConflictError):
+            order(job.id)
+
+
+def test_a_pause_before_the_queue_knows_the_job(stack: Stack, client: openai.OpenAI) -> None:
+    stack.jobs.failure = GenAIStackError("the queue is away")
+    job = begun(client)
+    held: Any = client.fine_tuning.jobs.pause(job.id)
+    assert held.paused
+    assert job.id not in stack.jobs.jobs
+    assert client.fine_tuning.jobs.resume(job.id).status == "queued"
+    assert stack.jobs.jobs[job.id].state == "queued"
 
 
 def test_a_create_sent_again_has_one_effect(client: openai.OpenAI) -> None:

@@ -122,6 +122,18 @@ class Files:
             raise self.absent(id)
         return file
 
+    def require(self, tenant: str, id: str, purpose: Purpose, param: str) -> StoredFile:
+        """A file for `purpose`, which the request named in `param`. Raises NotFound, RequestError."""
+        if (file := self.find(tenant, id)) is None:
+            raise NotFound(f"There is no file {id[:80]!r}; upload it with purpose '{purpose}'.", param=param)
+        if file.purpose != purpose:
+            raise RequestError(
+                f"The file's purpose is {file.purpose!r}; upload it again with purpose '{purpose}'.",
+                param=param,
+                code="invalid_purpose",
+            )
+        return file
+
     def absent(self, id: str) -> NotFound:
         return self._shelf.absent(id)
 
