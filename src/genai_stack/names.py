@@ -172,6 +172,16 @@ def imported(digest: str) -> str:
     return f"models/{digest[:40]}"
 
 
+def kept_adapter(step: int) -> str:
+    """Where in a training run's output the adapter lies that was kept after a step."""
+    return f"kept/step-{step}"
+
+
+def checkpoint(model: str, step: int) -> str:
+    """The model name of what a fine-tune was after a step."""
+    return f"{model}:ckpt-step-{step}"
+
+
 def fine_tuned(base: str, suffix: str, job_id: str) -> str:
     """The model name of a fine-tune: `ft:<base>:<suffix>:<id>`, the id being the job's without its prefix."""
     return f"ft:{base}:{suffix}:{job_id.rpartition('-')[2]}"

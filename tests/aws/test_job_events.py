@@ -115,6 +115,18 @@ def test_an_adapter_that_is_made_is_attached_and_a_whole_model_isn_t() -> None:
         assert [version.name for version in attached] == expected
 
 
+def test_what_a_job_kept_on_its_way_is_attached_however_it_ended() -> None:
+    account, attached = Account(), list[ModelVersion]()
+    output = "s3://artefacts/jobs/job/output"
+    JobRecords(account.records).create(JobRequest("job", "train", {}, MODEL), output, 0.0)
+    lines = b'{"type": "kept", "step": 3}\n{"type": "kept", "step": 3}\n{"type": "kept", "step": 6}\n'
+    account.services.objects.put("jobs/job/output/events.jsonl", lines)
+    for one in story(1, "CANCELLED"):
+        record(one, account.services, attached.append)
+    assert [version.name for version in attached] == [f"{MODEL.name}:ckpt-step-{step}" for step in (3, 6)]
+    assert attached[0].source == f"{output}/kept/step-3"
+
+
 def test_a_success_without_its_files_has_failed() -> None:
     entry, models = told(story(1, "SUCCEEDED"), files=False)
     assert (entry.state, models) == ("failed", 0)

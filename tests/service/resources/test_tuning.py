@@ -57,6 +57,8 @@ def test_a_job_from_end_to_end(stack: Stack, client: openai.OpenAI) -> None:
     assert (data["step"], data["train_loss"]) == (1, 2.5)
     assert told[1].message == "Step 1/4: training loss=2.5000"
     assert client.fine_tuning.jobs.checkpoints.list(job.id).data == []
+    events.append({"time": now + 95, "level": "info", "type": "kept", "message": "kept", "step": 2})
+    metrics.append({"time": now + 95, "step": 4, "total_steps": 4, "loss": 0.5, "learning_rate": 1e-4})
     model = stack.services.registry.register(
         ModelVersion(request.on_success.name, "out", base=CHAT, job=job.id)
     )
@@ -65,15 +67,23 @@ def test_a_job_from_end_to_end(stack: Stack, client: openai.OpenAI) -> None:
     done = client.fine_tuning.jobs.retrieve(job.id)
     assert (done.status, done.trained_tokens, done.fine_tuned_model) == ("succeeded", 99, model.name)
     assert client.files.content(done.result_files[0]).read().splitlines()[1] == b"1,2.5,,0.0001,"
-    (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job.id)
-    assert (checkpoint.step_number, checkpoint.metrics.valid_loss) == (1, 2.25)
+    checkpoint, kept = client.fine_tuning.jobs.checkpoints.list(job.id, limit=1)
+    assert (checkpoint.step_number, checkpoint.metrics.train_loss) == (4, 0.5)
+    assert (kept.step_number, kept.metrics.train_loss, kept.metrics.valid_loss) == (2, 2.5, 2.25)
+    assert kept.fine_tuned_model_checkpoint == f"{model.name}:ckpt-step-2"
+    version = stack.services.registry.get(kept.fine_tuned_model_checkpoint)
+    assert (version.source, version.base, version.parent) == ("out/kept/step-2", CHAT, f"{CHAT}@0")
+    assert version.data == request.on_success.data
     answer = client.chat.completions.create(model=model.name, messages=[{"role": "user", "content": "Who?"}])
     assert answer.choices[0].message.content
     assert client.fine_tuning.jobs.retrieve(job.id) == done
     with pytest.raises(openai.ConflictError):
         client.fine_tuning.jobs.cancel(job.id)
     assert client.models.delete(model.name).deleted
+    assert client.fine_tuning.jobs.checkpoints.list(job.id).data == [kept]
+    assert client.models.delete(version.name).deleted
     assert client.fine_tuning.jobs.checkpoints.list(job.id).data == []
+    assert client.fine_tuning.jobs.retrieve(job.id) == done
 
 
 def test_a_tune_runs_on_the_version_it_began_from(stack: Stack, client: openai.OpenAI) -> None:

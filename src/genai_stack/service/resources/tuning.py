@@ -15,15 +15,16 @@ from typing import Any
 import msgspec
 
 from ...errors import Conflict, GenAIStackError, NotFound, RequestError
-from ...ports import Job, JobQueue, JobRequest, ModelRegistry, ModelVersion, RecordStore
+from ...ports import FINAL_STATES, Job, JobQueue, JobRequest, ModelRegistry, ModelVersion, RecordStore
 from ...protocol.tuning import TuningCheckpoint, TuningError, TuningEvent, TuningRequest
+from ...registry import register_checkpoints
 from ..charging import Charges, ran
 from . import tuning_events, tuning_records
 from .files import Files
 from .making import made_once
 from .once import Once
 from .shelf import Found, Page, Shelf
-from .tuning_records import StoredTuning
+from .tuning_records import KeptCheckpoint, StoredTuning
 
 
 class Tuning:
@@ -112,17 +113,21 @@ class Tuning:
             found = found[at + 1 :]
         return Found(found[: page.limit], len(found) > page.limit)
 
-    def checkpoints(self, tenant: str, id: str) -> list[TuningCheckpoint]:
-        """Those that a request may name. Raises NotFound."""
+    def checkpoints(self, tenant: str, id: str, page: Page) -> Found[TuningCheckpoint]:
+        """Those that a request may name, the newest first. Raises NotFound."""
         job = self.get(tenant, id)
-        found = tuning_events.checkpoint(job, self._told(job)[1])
-        if found is None:
-            return []
+        found = tuning_events.checkpoints(job, self._told(job)[1])
+        if page.after is not None:
+            found = [one for one in found if one.id < page.after]
+        there = [one for one in found if self._is_model(one.fine_tuned_model_checkpoint)]
+        return Found(there[: page.limit], len(there) > page.limit)
+
+    def _is_model(self, name: str) -> bool:
         try:
-            self._registry.get(found.fine_tuned_model_checkpoint)
+            self._registry.get(name)
         except NotFound:  # deleted since
-            return []
-        return [found]
+            return False
+        return True
 
     def busy(self, tenant: str, id: str) -> bool:
         job = self._shelf.find(tenant, id)
@@ -175,9 +180,8 @@ class Tuning:
         held = self._files.use(tenant, job.validation_file, job.id) if job.validation_file else None
         address = self._files.objects.address
         spec = job.spec(address(train.blob), address(held.blob) if held else None)
-        model = ModelVersion(job.makes, "", base=job.model, job=job.id, data=train.sha256, parent=job.parent)
         try:
-            self._jobs.submit(JobRequest(job.id, "train", spec, model))
+            self._jobs.submit(JobRequest(job.id, "train", spec, job.promises(train.sha256)))
         except GenAIStackError:
             if self._jobs.get(job.id).state != "failed":  # a job that was refused tells of it itself
                 raise
@@ -232,14 +236,32 @@ class Tuning:
                 began=job.created_at,
                 ran=ran(theirs),
             )
+        checkpoints = self._kept_checkpoints(tenant, job, theirs, told) if theirs.state in FINAL_STATES else ()
         finish = tuning_events.finish(measured, theirs.started)
         return self._shelf.change(
             tenant,
             job.id,
             lambda now: tuning_records.followed(
-                now, theirs, error, tokens, finish, kept, life=job.life, resumed=resumed
+                now,
+                theirs,
+                error,
+                tokens,
+                finish,
+                kept,
+                checkpoints=checkpoints,
+                life=job.life,
+                resumed=resumed,
             ),
         )
+
+    def _kept_checkpoints(
+        self, tenant: str, job: StoredTuning, theirs: Job, told: list[dict[str, Any]]
+    ) -> tuple[KeptCheckpoint, ...]:
+        """What the job kept on its way, registered."""
+        file = self._files.find(tenant, job.training_file)
+        model = job.promises(file.sha256 if file else None)
+        found = register_checkpoints(self._registry, model, theirs.output, told)
+        return tuple(KeptCheckpoint(step, int(made.created), made.name) for step, made in found.items())
 
     def _keep_results(self, tenant: str, job: StoredTuning, measured: list[dict[str, Any]]) -> None:
         if self._files.find(tenant, job.results) is not None:

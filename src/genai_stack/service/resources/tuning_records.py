@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from ... import names
 from ...errors import RequestError
 from ...learning_rates import DEFAULTS
 from ...ports import FINAL_STATES, Job, ModelVersion
@@ -26,18 +25,30 @@ from ...protocol.tuning import (
     TuningRequest,
     TuningStatus,
 )
+from ...registry import tuned
 
 RANK: dict[TuningStatus, int] = {
     "validating_files": 0, "queued": 1, "running": 2, "succeeded": 3, "failed": 3, "cancelled": 3,
 }  # fmt: skip
 DEFAULT_SUFFIX = "tuned"
+KEPT_EPOCHS = 3
+"""The last epochs of a job of which each leaves a model."""
+
+
+class KeptCheckpoint(msgspec.Struct, frozen=True):
+    """What the job was after `step`, as the model of that name."""
+
+    step: int
+    created_at: int
+    model: str
 
 
 class StoredTuning(msgspec.Struct, frozen=True):
     """`source` is what the job is told of its base, `parent` is that base (NAME@VERSION). `promised`: its job is to be
     submitted, or was. `stopping`: it is to be cancelled. `results` is the id chosen for its results file, `kept`
     whether that is there. `key` is the id of the API key it was asked for with. `holding`: it is to be paused, or is;
-    `paused`: the queue holds it; `resuming`: it is to be resumed. `life` counts the resumes."""
+    `paused`: the queue holds it; `resuming`: it is to be resumed. `life` counts the resumes.
+    `checkpoints` are noted with its end."""
 
     id: str
     created_at: int
@@ -65,15 +76,11 @@ class StoredTuning(msgspec.Struct, frozen=True):
     paused: bool = False
     resuming: bool = False
     life: int = 0
+    checkpoints: tuple[KeptCheckpoint, ...] = ()
 
     @property
     def ended(self) -> bool:
         return self.status in FINAL_STATES
-
-    @property
-    def makes(self) -> str:
-        """The name of the model that comes of it."""
-        return names.fine_tuned(self.model, self.suffix, self.id)
 
     def shown(self, tenant: str) -> TuningJob:
         given = self.method.supervised and self.method.supervised.hyperparameters
@@ -98,6 +105,12 @@ class StoredTuning(msgspec.Struct, frozen=True):
             paused=self.paused,
         )
 
+    def promises(self, data: str | None) -> ModelVersion:
+        """The model that is to come of it, out of data with that SHA-256."""
+        base = ModelVersion(self.model, self.source)
+        made = tuned(base, self.suffix, self.id, data)
+        return msgspec.structs.replace(made, parent=self.parent)
+
     def spec(self, training: str, validation: str | None) -> dict[str, Any]:
         """The training program's, with the addresses of its data."""
         dpo = self.method.dpo and self.method.dpo.hyperparameters
@@ -117,6 +130,7 @@ class StoredTuning(msgspec.Struct, frozen=True):
             "base": self.source,
             "data": data,
             "seed": self.seed,
+            "keep_epochs": KEPT_EPOCHS,
             "hyperparameters": {name: value for name, value in told.items() if value is not None},
         }
 
@@ -188,6 +202,7 @@ def followed(
     finish: int | None,
     kept: bool,
     *,
+    checkpoints: tuple[KeptCheckpoint, ...] = (),
     life: int = 0,
     resumed: bool = False,
 ) -> StoredTuning:
@@ -212,6 +227,7 @@ def followed(
         trained_tokens=tokens,
         error=error if status == "failed" else None,
         kept=kept,
+        checkpoints=checkpoints,
         holding=False,
         paused=False,
         resuming=False,

@@ -52,10 +52,12 @@ def routes(tuning: Tuning, limiter: Limiter, max_body_bytes: int) -> dict[str, d
 
     async def checkpoints(exchange: Exchange) -> None:
         asked = page(query(exchange, "after", "limit"), default=10, most=100)
-        found = await asyncio.to_thread(tuning.checkpoints, tenant(exchange), path_id(exchange))
-        shown = [] if asked.after in [checkpoint.id for checkpoint in found] else found
+        found = await asyncio.to_thread(tuning.checkpoints, tenant(exchange), path_id(exchange), asked)
+        shown = found.items
         first, last = (shown[0].id, shown[-1].id) if shown else (None, None)
-        await exchange.answer(200, msgspec.json.encode(TuningCheckpointList(shown, False, first, last)))
+        await exchange.answer(
+            200, msgspec.json.encode(TuningCheckpointList(shown, found.has_more, first, last))
+        )
 
     jobs = "/v1/fine_tuning/jobs"
     return {
