@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..config import StackConfig
 from ..errors import GenAIStackError, MethodNotAllowed, NotFound
 from ..ports import Services
-from . import health, intake, key_routes, log, models, openapi, usage_routes
+from . import health, intake, key_routes, log, models, openapi, reranking, usage_routes
 from .answers import Answers
 from .catalogue import Catalogue
 from .charging import Charges
@@ -32,6 +32,7 @@ from .load import Load
 from .metrics import CONTENT_TYPE, Metrics
 from .prices import Prices
 from .principal import KeyScope
+from .ranker import Ranker
 from .resources.once import Once
 from .resources.table import resources
 from .usage import NOTHING
@@ -77,6 +78,14 @@ def build_app(
     async def exposition(exchange: Exchange) -> None:
         await exchange.answer(200, metrics.render(), kind=CONTENT_TYPE)
 
+    def asked(handler: Handler) -> Handler:
+        async def counted(exchange: Exchange) -> None:
+            ledger.check()
+            load.check()
+            await handler(exchange)
+
+        return guarded(counted, "inference")
+
     def posted(route: str) -> Handler:
         limit = config.service.max_body_bytes
         handler = forward(
@@ -91,14 +100,11 @@ def build_app(
             keep_alive=keep_alive,
         )
 
-        async def counted(exchange: Exchange) -> None:
-            ledger.check()
-            load.check()
-            await handler(exchange)
-
-        return guarded(counted, "inference")
+        return asked(handler)
 
     table: dict[str, dict[str, Handler]] = {route: {"POST": posted(route)} for route in ROUTES}
+    ranker, most = Ranker(services.models), config.service.max_body_bytes
+    table[reranking.ROUTE] = {"POST": asked(reranking.reranked(ranker, catalogue, limiter, prices, most))}
     table["/v1/models"] = {"GET": guarded(models.listed(catalogue), None)}
     table["/v1/models/{model:path}"] = {
         "GET": guarded(models.shown(catalogue), None),
@@ -199,7 +205,8 @@ def _around(
                 exchange.used.prompt,
                 exchange.used.completion,
             )
-            if exchange.principal is not None and (exchange.route in ROUTES or exchange.used != NOTHING):
+            asked_a_model = exchange.route in ROUTES or exchange.model is not None
+            if exchange.principal is not None and (asked_a_model or exchange.used != NOTHING):
                 charges.request(exchange, seconds)
             if telemetry is not None and exchange.principal is not None:
                 telemetry.record(exchange, seconds)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ..protocol import anatomy, replies, requests
+from ..protocol import anatomy, ranking, replies, requests
 from . import key_routes
 from .exchange import Exchange
 from .intake import WAIT_MOST_SECONDS
@@ -32,6 +32,7 @@ _POSTS: dict[str, tuple[str, type[Any], type[Any], type[Any] | None]] = {
     "/v1/embeddings": ("Embed texts", requests.EmbeddingRequest, replies.EmbeddingList, None),
     "/v1/tokenize": ("Turn text into token ids", requests.TokenizeRequest, replies.Tokenized, None),
     "/v1/detokenize": ("Turn token ids into text", requests.DetokenizeRequest, replies.Detokenized, None),
+    "/v1/rerank": ("Put documents into the order of a query", ranking.RerankRequest, ranking.Reranked, None),
     "/v1/anatomy": ("Look inside a model while it reads", anatomy.AnatomyRequest, anatomy.Anatomy, None),
 }
 _WAIT = {

@@ -29,11 +29,12 @@ from ...protocol.stores import (
 )
 from .. import intake
 from ..exchange import Exchange, Handler, UntilGone
+from ..limits import Limiter
 from ..usage import Used
 from . import store_records
-from .asked import idempotency_key, page, path_id, query, tenant
+from .asked import idempotency_key, page, path_id, principal, query, tenant
 from .indexing import Indexing
-from .searching import Searching
+from .searching import OWN, Searching
 from .shelf import Found, Kept, Page
 from .store_files import StoreFiles
 from .store_records import StoredStore
@@ -76,6 +77,7 @@ def routes(
     index: VectorIndex,
     indexing: Indexing,
     searching: Searching,
+    limiter: Limiter,
     max_body_bytes: int,
 ) -> dict[str, dict[str, Handler]]:
     async def body(exchange: Exchange) -> bytes:
@@ -120,10 +122,12 @@ def routes(
         request = decode(SearchRequest, await body(exchange))
         wait = intake.patience(exchange)
         indexing.attend()
+        who = principal(exchange)
+        if (ranker := request.ranking_options and request.ranking_options.ranker) not in (None, *OWN):
+            who.check_model(str(ranker), param="ranking_options.ranker")
+        await limiter.check(who)
         with UntilGone(exchange):
-            found, model, tokens = await searching.search(
-                tenant(exchange), path_id(exchange), request, wait=wait
-            )
+            found, model, tokens = await searching.search(who.tenant, path_id(exchange), request, wait=wait)
         exchange.model, exchange.used = model, Used(tokens)
         await exchange.answer(200, msgspec.json.encode(found))
 

@@ -10,6 +10,7 @@ from ...ports import Services
 from ..charging import Charges
 from ..exchange import Handler
 from ..limits import Limiter
+from ..ranker import Ranker
 from . import batch_routes, file_routes, store_routes, tuning_routes, upload_routes
 from .batches import Batches
 from .embedder import Embedder
@@ -38,7 +39,7 @@ def resources(services: Services, config: StackConfig, charges: Charges, limiter
     batches = Batches(files, services.records, services.jobs, services.registry, once, charges)
     tuning = Tuning(files, services.records, services.jobs, services.registry, once, charges)
     most = config.service.max_body_bytes
-    stored, close = _stores(services, files, once, most)
+    stored, close = _stores(services, files, once, limiter, most)
     return Resources(
         {
             **file_routes.routes(files, config.service.max_file_bytes),
@@ -51,7 +52,7 @@ def resources(services: Services, config: StackConfig, charges: Charges, limiter
     )
 
 
-def _stores(services: Services, files: Files, once: Once, most: int) -> Resources:
+def _stores(services: Services, files: Files, once: Once, limiter: Limiter, most: int) -> Resources:
     index, reader = services.vectors, services.reader
     if index is None or reader is None:
         return Resources(store_routes.absent(), _nothing)
@@ -59,8 +60,11 @@ def _stores(services: Services, files: Files, once: Once, most: int) -> Resource
     stores = Stores(kept, services.records, services.registry, index, once)
     embedder = Embedder(services.models)
     indexing = Indexing(kept, files, index, reader, embedder)
-    searching = Searching(stores, kept, index, embedder)
-    return Resources(store_routes.routes(stores, kept, index, indexing, searching, most), indexing.close)
+    ranker = Ranker(services.models)
+    searching = Searching(stores, kept, index, embedder, services.registry, ranker)
+    return Resources(
+        store_routes.routes(stores, kept, index, indexing, searching, limiter, most), indexing.close
+    )
 
 
 async def _nothing() -> None:
