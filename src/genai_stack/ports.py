@@ -19,6 +19,7 @@ from .protocol.filters import Filter, Value
 
 JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 FINAL_STATES: frozenset[JobState] = frozenset(("succeeded", "failed", "cancelled"))
+JSON = "application/json"
 
 
 class ObjectInfo(msgspec.Struct, frozen=True):
@@ -243,12 +244,15 @@ class DirectAccess(msgspec.Struct, frozen=True):
 
 
 class ModelHost(Protocol):
-    """Bodies are OpenAI JSON; `route` is the API path ("/v1/chat/completions", "/v1/embeddings", "/v1/tokenize" …).
+    """Bodies are OpenAI JSON, unless `kind`, the content type, says otherwise (a form with a file in it); `route` is
+    the API path ("/v1/chat/completions", "/v1/embeddings", "/v1/tokenize" …).
 
     A request whose model has no copy up waits `wait` seconds for one, then raises ModelWarming; None is the host's
     own patience. A model takes a request once: nothing that may have been generated is generated again."""
 
-    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply:
+    async def invoke(
+        self, model: str, route: str, body: bytes, *, wait: float | None = None, kind: str = JSON
+    ) -> Reply:
         """Raises NotFound (model_not_found), Overloaded, ModelWarming, EngineFailed when no server answers."""
 
     def stream(

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..config import StackConfig
 from ..errors import GenAIStackError, MethodNotAllowed, NotFound
 from ..ports import Services
-from . import health, intake, key_routes, log, models, openapi, reranking, usage_routes
+from . import health, intake, key_routes, log, media, models, moderating, openapi, reranking, usage_routes
 from .answers import Answers
 from .catalogue import Catalogue
 from .charging import Charges
@@ -105,6 +105,9 @@ def build_app(
     table: dict[str, dict[str, Handler]] = {route: {"POST": posted(route)} for route in ROUTES}
     ranker, most = Ranker(services.models), config.service.max_body_bytes
     table[reranking.ROUTE] = {"POST": asked(reranking.reranked(ranker, catalogue, limiter, prices, most))}
+    asking = media.Asking(services.models, catalogue, limiter, prices, most)
+    table |= {path: {"POST": asked(handler)} for path, handler in media.routes(asking).items()}
+    table[moderating.ROUTE] = {"POST": asked(moderating.moderated(asking))}
     table["/v1/models"] = {"GET": guarded(models.listed(catalogue), None)}
     table["/v1/models/{model:path}"] = {
         "GET": guarded(models.shown(catalogue), None),

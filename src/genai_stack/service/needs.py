@@ -26,6 +26,11 @@ NEEDS: dict[Task, Need] = {
         'name = "bge-reranker-v2-m3", source = "hf://BAAI/bge-reranker-v2-m3", task = "rerank", '
         'instance = "g6.xlarge", parameters = 0.57',
     ),
+    "moderation": Need(
+        "judges texts",
+        'name = "qwen3guard", source = "hf://Qwen/Qwen3Guard-Gen-0.6B", task = "moderation", '
+        'instance = "g6.xlarge"',
+    ),
     "transcription": Need(
         "writes down speech",
         'name = "qwen3-asr", source = "hf://Qwen/Qwen3-ASR-1.7B", task = "transcription", instance = "g6.xlarge"',
@@ -39,11 +44,6 @@ NEEDS: dict[Task, Need] = {
         "speaks",
         'name = "qwen3-tts", source = "hf://Qwen/Qwen3-TTS-12Hz-1.7B-CustomVoice", task = "speech", '
         'instance = "g6.xlarge", parameters = 2.1',
-    ),
-    "music": Need(
-        "makes music",
-        'name = "stable-audio", source = "s3://my-bucket/models/stable-audio-open-1.0", task = "music", '
-        'instance = "g6.2xlarge", parameters = 1.4',
     ),
 }
 

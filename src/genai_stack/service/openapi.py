@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ..protocol import anatomy, ranking, replies, requests
-from . import key_routes
+from . import key_routes, media, moderating
 from .exchange import Exchange
 from .intake import WAIT_MOST_SECONDS
 from .resources.operations import OPERATIONS as RESOURCES
@@ -63,7 +63,7 @@ _SPAN = [
         ("tenant", "This tenant's only; another than the key's own takes the scope admin"),
     )
 ]
-OPERATIONS = (*RESOURCES, *key_routes.OPERATIONS)
+OPERATIONS = (*RESOURCES, *key_routes.OPERATIONS, *media.OPERATIONS, *moderating.OPERATIONS)
 _REF = "#/components/schemas/{name}"
 
 
