@@ -8,8 +8,9 @@ Plain ASGI all the way: no middleware stack, no request or response objects, one
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE_SECONDS = 10.0
 _EXCHANGE = "genai_stack.exchange"
+logger = logging.getLogger("genai_stack.service")
 
 
 def build_app(
@@ -127,7 +129,9 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(_swept(kept.sweep))
         yield
+        await sweeping
         await kept.close()
         await services.models.close()
         await limiter.close()
@@ -138,6 +142,14 @@ def build_app(
     routes = [Route(template, _Endpoint(template, methods)) for template, methods in table.items()]
     router = Router(routes, redirect_slashes=False, default=_unknown, lifespan=lifespan)
     return _around(router, metrics, charges, telemetry, stage)
+
+
+async def _swept(sweep: Callable[[], None]) -> None:
+    """What isn't swept now is at the next start."""
+    try:
+        await asyncio.to_thread(sweep)
+    except Exception as error:
+        logger.error('{"event":"unswept","error":"%s"}', type(error).__qualname__)
 
 
 class _Endpoint:

@@ -55,6 +55,8 @@ PATHS = {
     f"{BATCHES}/{{batch}}/cancel": ("POST",),
     f"{BATCHES}/{{batch}}/files": ("GET",),
 }
+INDEXED = (StoreRequest, StoreFileRequest, FileBatchRequest)
+"""Requests that make a model work, whose key needs money for it."""
 T = TypeVar("T", bound=Kept)
 Act = Callable[..., Any]
 
@@ -90,6 +92,8 @@ def routes(
             if reads_body is True:
                 await body(exchange)
             request = decode(reads_body, await body(exchange)) if isinstance(reads_body, type) else None
+            if reads_body in INDEXED:
+                await limiter.check(principal(exchange))
             indexing.attend()
             owner = tenant(exchange)
             args = (owner, exchange) if request is None else (owner, exchange, request)
@@ -101,7 +105,7 @@ def routes(
         return store.shown(*files.counts(owner, store.id))
 
     def create(owner: str, exchange: Exchange, request: StoreRequest) -> VectorStore:
-        return shown(owner, stores.create(owner, request, idempotency_key(exchange)))
+        return shown(owner, stores.create(owner, request, idempotency_key(exchange), principal(exchange).id))
 
     def list_(owner: str, exchange: Exchange) -> VectorStoreList:
         found = _turned(query(exchange, *CURSORS), lambda asked: stores.page(owner, asked))
@@ -134,7 +138,7 @@ def routes(
     def attach(owner: str, exchange: Exchange, request: StoreFileRequest) -> Any:
         store = stores.usable(owner, path_id(exchange))
         files.check_there(owner, [request.file_id], "file_id")
-        files.attach(owner, store.id, store_records.wanted(request), None)
+        files.attach(owner, store.id, store_records.wanted(request, principal(exchange).id), None)
         return files.get(owner, store.id, request.file_id).shown(store.id)
 
     def list_files(owner: str, exchange: Exchange) -> StoreFileList:
@@ -178,7 +182,8 @@ def routes(
 
     def create_batch(owner: str, exchange: Exchange, request: FileBatchRequest) -> Any:
         store = stores.usable(owner, path_id(exchange)).id
-        batch = files.create_batch(owner, store, request.wanted, idempotency_key(exchange))
+        key, by = idempotency_key(exchange), principal(exchange).id
+        batch = files.create_batch(owner, store, request.wanted, key, by)
         return batch.shown(store, files.batch_counts(owner, store, batch))
 
     def show_batch(owner: str, exchange: Exchange) -> Any:

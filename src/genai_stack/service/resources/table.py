@@ -26,10 +26,12 @@ from .uploads import Uploads
 
 class Resources(NamedTuple):
     """`routes` are handlers by path and method; none of them asks for a key: the application does, before them. `close`
-    ends what goes on in the background, and comes before the end of what it uses."""
+    ends what goes on in the background, and comes before the end of what it uses. `sweep` removes what crashes and
+    expired uploads left; it waits on stores: call it in a thread."""
 
     routes: dict[str, dict[str, Handler]]
     close: Callable[[], Awaitable[None]]
+    sweep: Callable[[], None]
 
 
 def resources(services: Services, config: StackConfig, charges: Charges, limiter: Limiter) -> Resources:
@@ -39,7 +41,12 @@ def resources(services: Services, config: StackConfig, charges: Charges, limiter
     batches = Batches(files, services.records, services.jobs, services.registry, once, charges)
     tuning = Tuning(files, services.records, services.jobs, services.registry, once, charges)
     most = config.service.max_body_bytes
-    stored, close = _stores(services, files, once, limiter, most)
+    stored, close = _stores(services, files, once, charges, limiter, most)
+
+    def sweep() -> None:
+        files.unfiled.sweep()
+        uploads.sweep()
+
     return Resources(
         {
             **file_routes.routes(files, config.service.max_file_bytes),
@@ -49,22 +56,26 @@ def resources(services: Services, config: StackConfig, charges: Charges, limiter
             **stored,
         },
         close,
+        sweep,
     )
 
 
-def _stores(services: Services, files: Files, once: Once, limiter: Limiter, most: int) -> Resources:
+Stored = tuple[dict[str, dict[str, Handler]], Callable[[], Awaitable[None]]]
+
+
+def _stores(
+    services: Services, files: Files, once: Once, charges: Charges, limiter: Limiter, most: int
+) -> Stored:
     index, reader = services.vectors, services.reader
     if index is None or reader is None:
-        return Resources(store_routes.absent(), _nothing)
+        return store_routes.absent(), _nothing
     kept = StoreFiles(files, services.records, index, once)
     stores = Stores(kept, services.records, services.registry, index, once)
     embedder = Embedder(services.models)
-    indexing = Indexing(kept, files, index, reader, embedder)
+    indexing = Indexing(kept, files, index, reader, embedder, charges)
     ranker = Ranker(services.models)
     searching = Searching(stores, kept, index, embedder, services.registry, ranker)
-    return Resources(
-        store_routes.routes(stores, kept, index, indexing, searching, limiter, most), indexing.close
-    )
+    return store_routes.routes(stores, kept, index, indexing, searching, limiter, most), indexing.close
 
 
 async def _nothing() -> None:
