@@ -235,6 +235,29 @@ def test_a_pause_holds_the_job_until_it_is_resumed(stack: Stack, client: openai.
             order(job.id)
 
 
+def test_a_resume_that_comes_before_the_pause_is_done_takes_effect_after_it(
+    stack: Stack, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a stage, where the machine's work takes a while to end."""
+    jobs, job = client.fine_tuning.jobs, begun(client)
+    stack.jobs.move(job.id, "running")
+    pause = stack.jobs.pause
+    with monkeypatch.context() as slow:
+        slow.setattr(stack.jobs, "pause", stack.jobs.get)
+        on_its_way: Any = jobs.pause(job.id)
+        assert (on_its_way.status, on_its_way.paused) == ("running", False)
+        assert jobs.resume(job.id).status == "running"
+    pause(job.id)
+    assert jobs.retrieve(job.id).status == "running"
+    assert stack.jobs.jobs[job.id].state == "queued"
+    pause(job.id)  # by somebody else, past the API
+    held: Any = jobs.retrieve(job.id)
+    assert (held.status, held.paused) == ("queued", True)
+    assert jobs.resume(job.id).status == "queued"
+    assert stack.jobs.jobs[job.id].state == "queued"
+    jobs.cancel(job.id)
+
+
 def test_a_pause_before_the_queue_knows_the_job(stack: Stack, client: openai.OpenAI) -> None:
     stack.jobs.failure = GenAIStackError("the queue is away")
     job = begun(client)
