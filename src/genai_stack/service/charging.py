@@ -95,7 +95,7 @@ class Charges:
     ) -> None:
         """The same file in the same life in a store again is charged once. Waits on the store."""
         used = Used(tokens)
-        spent = self._prices.answer(model, None, used)
+        spent = self._prices.answer(model, None, used, 0.0)
         self._late(
             Entry(
                 ended, tenant, key, model, INDEXING, 200, "answered",
