@@ -57,7 +57,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
     """Copies at the most."""
     context: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Tokens of the longest prompt and answer together; 0: 8,192 for chat, the model's own limit for the rest."""
+    """Tokens of the longest prompt and answer together; 0: 8,192 for chat and moderation, the model's own limit for the
+    rest."""
     adapters: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     """LoRA adapters that stay loaded beside a copy; 0 serves none."""
     gpus: Annotated[int, msgspec.Meta(ge=0, le=8)] = 0
@@ -90,13 +91,13 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def tokens(self) -> int:
         """The context that is asked for; 0 leaves it to the model."""
-        return self.context or (CONTEXT if self.task == "chat" else 0)
+        return self.context or (CONTEXT if self.task in ("chat", "moderation") else 0)
 
     @property
     def size(self) -> Size:
         """What it takes of a GPU's memory. The parameters are known where `refuse_misfit` passed it."""
         billions = self.parameters or billions_in(self.source) or 0.0
-        generates = self.task in ("chat", "transcription")
+        generates = self.task in ("chat", "moderation", "transcription")
         cache = self.cache_kib_per_token or (keys_and_values(billions) if generates or self.tokens else 0)
         each = self.bytes_per_parameter or bytes_in(self.source)
         return Size(billions, each, 0 if self.task in MEDIA_TASKS else cache)

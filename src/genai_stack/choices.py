@@ -18,6 +18,7 @@ REQUESTS: dict[Task, int] = {
     "chat": 32,
     "embedding": 64,
     "rerank": 64,
+    "moderation": 32,
     "transcription": 16,
     "image": 2,
     "speech": 4,

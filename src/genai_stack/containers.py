@@ -34,6 +34,7 @@ CONTAINERS: dict[Task, Container] = {
     "chat": TEXT,
     "embedding": TEXT,
     "rerank": TEXT,
+    "moderation": TEXT,
     "transcription": TEXT,
     "image": MEDIA,
     "speech": MEDIA,

@@ -7,7 +7,9 @@ from typing import Literal
 
 import msgspec
 
-Task = Literal["chat", "embedding", "rerank", "image", "speech", "transcription", "music", "video"]
+Task = Literal[
+    "chat", "embedding", "rerank", "moderation", "image", "speech", "transcription", "music", "video"
+]
 
 
 class HostedModel(msgspec.Struct, frozen=True):

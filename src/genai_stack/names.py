@@ -12,6 +12,8 @@ Layer = Literal["training", "hosting", "service"]
 ROOT = "genai-stack"
 CANCELLED = "cancelled through genai-stack"
 """The reason given to Batch's TerminateJob. Batch calls such a job FAILED and keeps the reason."""
+PAUSED = "paused through genai-stack"
+"""The same for a job that is to go on later."""
 CDK_CLI = "aws-cdk@2.1148.1"
 """The one that fits the library; a bare `aws-cdk` resolves to another."""
 
@@ -215,6 +217,16 @@ def data(sha256: str, suffix: str) -> str:
 def imported(digest: str) -> str:
     """The prefix, without a slash at its end, of a model's files in the artefact bucket, by the digest over them."""
     return f"models/{digest[:40]}"
+
+
+def kept_adapter(step: int) -> str:
+    """Where in a training run's output the adapter lies that was kept after a step."""
+    return f"kept/step-{step}"
+
+
+def checkpoint(model: str, step: int) -> str:
+    """The model name of what a fine-tune was after a step."""
+    return f"{model}:ckpt-step-{step}"
 
 
 def fine_tuned(base: str, suffix: str, job_id: str) -> str:

@@ -17,8 +17,9 @@ import msgspec
 from .hosted import Task
 from .protocol.filters import Filter, Value
 
-JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 FINAL_STATES: frozenset[JobState] = frozenset(("succeeded", "failed", "cancelled"))
+JSON = "application/json"
 
 
 class ObjectInfo(msgspec.Struct, frozen=True):
@@ -139,6 +140,14 @@ class JobQueue(Protocol):
     def cancel(self, id: str) -> Job:
         """Stops the work, the whole process group of it; final, and nothing happens to a job that has ended."""
 
+    def pause(self, id: str) -> Job:
+        """Interrupts the work, which keeps what it has come to, and holds the job back until `resume`. It may go on to
+        be "running" for a while, and then be "paused". Nothing happens to a job that has ended. Raises RequestError for
+        one that can't be paused."""
+
+    def resume(self, id: str) -> Job:
+        """A paused job is queued again, and goes on from what it kept. Nothing happens to any other."""
+
     def events(self, id: str, *, after: int = 0) -> builtins.list[dict[str, Any]]:
         """The events a job has written so far (`events.jsonl`), from index `after` on."""
 
@@ -237,12 +246,15 @@ class DirectAccess(msgspec.Struct, frozen=True):
 
 
 class ModelHost(Protocol):
-    """Bodies are OpenAI JSON; `route` is the API path ("/v1/chat/completions", "/v1/embeddings", "/v1/tokenize" …).
+    """Bodies are OpenAI JSON, unless `kind`, the content type, says otherwise (a form with a file in it); `route` is
+    the API path ("/v1/chat/completions", "/v1/embeddings", "/v1/tokenize" …).
 
     A request whose model has no copy up waits `wait` seconds for one, then raises ModelWarming; None is the host's
     own patience. A model takes a request once: nothing that may have been generated is generated again."""
 
-    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply:
+    async def invoke(
+        self, model: str, route: str, body: bytes, *, wait: float | None = None, kind: str = JSON
+    ) -> Reply:
         """Raises NotFound (model_not_found), Overloaded, ModelWarming, EngineFailed when no server answers."""
 
     def stream(

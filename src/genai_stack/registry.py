@@ -9,10 +9,12 @@ from __future__ import annotations
 import builtins
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
+from . import names
 from .errors import ConditionFailed, Conflict, NotFound, RequestError
 from .ports import ModelRegistry, ModelVersion, Record, RecordStore
 
@@ -224,6 +226,32 @@ class RecordedModels:
         while page := self._records.query(COLLECTION, after=after, limit=1000):
             yield from ((record.id, _shelf(record)) for record in page)
             after = page[-1].id
+
+
+def tuned(base: ModelVersion, suffix: str, job: str, data: str | None, *, adapter: bool = True) -> ModelVersion:
+    """What the job is to make of `base`, out of data with that SHA-256; its source is for the job to say."""
+    return ModelVersion(
+        names.fine_tuned(base.name, suffix, job),
+        "",
+        base=base.name if adapter else None,
+        job=job,
+        data=data,
+        parent=base.reference,
+        parent_source=base.source,
+    )
+
+
+def register_checkpoints(
+    registry: ModelRegistry, made: ModelVersion, output: str, told: Iterable[Mapping[str, Any]]
+) -> dict[int, ModelVersion]:
+    """What the job that is to make `made` kept on its way there, by its events and under its output: each step's is a
+    model of its own. Those that were registered before stay as they are."""
+    found: dict[int, ModelVersion] = {}
+    for step in sorted({line["step"] for line in told if line.get("type") == "kept"}):
+        source = f"{output}/{names.kept_adapter(step)}"
+        name = names.checkpoint(made.name, step)
+        found[step] = registry.register(msgspec.structs.replace(made, name=name, source=source))
+    return found
 
 
 def register_made(registry: ModelRegistry, version: ModelVersion) -> ModelVersion:

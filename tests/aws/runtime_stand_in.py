@@ -180,7 +180,9 @@ class StandIn:
         patience = 0.0 if model.startswith("slow") else None
         try:
             if not call.path.endswith("-response-stream"):
-                reply = await self._behind.invoke(model, route, call.body, wait=patience)
+                reply = await self._behind.invoke(
+                    model, route, call.body, wait=patience, kind=call.headers["content-type"]
+                )
                 if reply.status != 200:
                     return model_error(reply.status, reply.body.decode())
                 return web.Response(body=reply.body, headers={"content-type": reply.content_type})

@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from genai_stack.aws.job_events import record
 from genai_stack.aws.job_progress import RANK
 from genai_stack.aws.job_records import JobRecords
-from genai_stack.aws.observed import CANCELLED
+from genai_stack.aws.observed import CANCELLED, PAUSED
 from genai_stack.errors import RequestError
 from genai_stack.ports import JobRequest, ModelVersion
 from tests.aws.fakes import Account
 
 MODEL = ModelVersion("ft:builtin:x:1", "", base="builtin", job="job")
+
+
+ENDED_BY = {"CANCELLED": CANCELLED, "PAUSED": PAUSED}
 
 
 def event(status: str, **more: Any) -> dict[str, Any]:
@@ -35,8 +38,8 @@ def story(attempts: int, end: str) -> list[dict[str, Any]]:
         told.append(event("RUNNING", startedAt=start, attempts=list(past), container=log))
         code = 0 if end == "SUCCEEDED" and number == attempts - 1 else 75
         past.append({"startedAt": start, "stoppedAt": start + 5000, "container": {"exitCode": code, **log}})
-    if end == "CANCELLED":
-        told.append(event("FAILED", statusReason=CANCELLED, attempts=list(past), stoppedAt=2_000_000))
+    if end in ENDED_BY:
+        told.append(event("FAILED", statusReason=ENDED_BY[end], attempts=list(past), stoppedAt=2_000_000))
     else:
         told.append(event(end, attempts=list(past), stoppedAt=2_000_000))
     return told
@@ -60,7 +63,11 @@ def told(events: list[dict[str, Any]], *, files: bool = True) -> Any:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data(), attempts=st.integers(1, 3), end=st.sampled_from(["SUCCEEDED", "FAILED", "CANCELLED"]))
+@given(
+    data=st.data(),
+    attempts=st.integers(1, 3),
+    end=st.sampled_from(["SUCCEEDED", "FAILED", "CANCELLED", "PAUSED"]),
+)
 def test_any_order_and_any_repetition_end_in_the_same_record(
     data: st.DataObject, attempts: int, end: str
 ) -> None:
@@ -70,9 +77,24 @@ def test_any_order_and_any_repetition_end_in_the_same_record(
     expected, models = told(events)
     assert told(shuffled) == (expected, models)
     assert models == (end == "SUCCEEDED")
-    assert expected.state == {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELLED": "cancelled"}[end]
-    assert (expected.started, expected.finished) == (1000.0, 2000.0)
+    assert expected.state == end.lower()
+    assert (expected.started, expected.finished) == (1000.0, None if end == "PAUSED" else 2000.0)
+    assert expected.past == (("batch-1",) if end == "PAUSED" else ())
     assert expected.log == f"stream-{attempts - 1}"
+
+
+def test_what_is_heard_of_a_paused_run_after_the_resume_counts_no_more() -> None:
+    account = Account()
+    account.queue.submit(JobRequest("job", "train", {}, MODEL))
+    batch = JobRecords(account.records).get("job").batch
+    late = {**story(1, "SUCCEEDED")[-1]["detail"], "jobId": batch}
+    account.queue.pause("job")
+    record(event("FAILED", jobId=batch, statusReason=PAUSED), account.services)
+    assert account.queue.get("job").state == "paused"
+    assert account.queue.resume("job").state == "queued"
+    record({**event("SUCCEEDED"), "detail": late}, account.services)
+    entry = JobRecords(account.records).get("job")
+    assert (entry.state, entry.past, entry.batch == batch) == ("queued", (batch,), False)
 
 
 def test_a_success_registers_the_model() -> None:
@@ -91,6 +113,18 @@ def test_an_adapter_that_is_made_is_attached_and_a_whole_model_isn_t() -> None:
         for one in story(2, "SUCCEEDED"):
             record(one, account.services, attached.append)
         assert [version.name for version in attached] == expected
+
+
+def test_what_a_job_kept_on_its_way_is_attached_however_it_ended() -> None:
+    account, attached = Account(), list[ModelVersion]()
+    output = "s3://artefacts/jobs/job/output"
+    JobRecords(account.records).create(JobRequest("job", "train", {}, MODEL), output, 0.0)
+    lines = b'{"type": "kept", "step": 3}\n{"type": "kept", "step": 3}\n{"type": "kept", "step": 6}\n'
+    account.services.objects.put("jobs/job/output/events.jsonl", lines)
+    for one in story(1, "CANCELLED"):
+        record(one, account.services, attached.append)
+    assert [version.name for version in attached] == [f"{MODEL.name}:ckpt-step-{step}" for step in (3, 6)]
+    assert attached[0].source == f"{output}/kept/step-3"
 
 
 def test_a_success_without_its_files_has_failed() -> None:

@@ -176,6 +176,8 @@ def test_training_can_be_left_to_itself(
     id = told(capsys, "train", data, "--detach").strip()
     assert id.startswith("ftjob-")
     assert machine(capsys, "train", data, "--detach")["id"] == id
+    assert told(capsys, "jobs", "pause", id) == f"{id} paused\n"
+    assert machine(capsys, "jobs", "resume", id)["state"] == "queued"
     assert told(capsys, "jobs", "cancel", id) == f"{id} cancelled\n"
     assert machine(capsys, "jobs", "cancel", id)["state"] == "cancelled"
 

@@ -58,6 +58,14 @@ class ScriptedJobs:
         self.finish(id, "cancelled")
         return self.kept[id]
 
+    def pause(self, id: str) -> Job:
+        self.kept[id] = msgspec.structs.replace(self.kept[id], state="paused")
+        return self.kept[id]
+
+    def resume(self, id: str) -> Job:
+        self.kept[id] = msgspec.structs.replace(self.kept[id], state="queued")
+        return self.kept[id]
+
     def events(self, id: str, *, after: int = 0) -> builtins.list[dict[str, Any]]:
         found = [
             {"type": "started", "level": "info", "message": "2 steps", "total_steps": 2},

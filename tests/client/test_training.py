@@ -160,6 +160,8 @@ def test_waiting_has_a_limit(home: Path, data: Path) -> None:
     job = made(home, "running").fine_tune(data)
     with pytest.raises(TimeoutError, match="still running"):
         job.wait(progress=False, timeout=0)
+    job.pause()
+    job.resume()
     job.cancel()
     assert job.state == "cancelled"
 

@@ -75,7 +75,10 @@ def echo(headers: dict[str, str], body: Any) -> tuple[int, Any]:
         case "missing":
             return problem(404, "not_found")
     route = headers["x-amzn-sagemaker-custom-attributes"]
-    return 200, {"model": model, "route": route, "adapter": adapters.get(model)}
+    kind = headers["content-type"].removeprefix("application/json")
+    return 200, {"model": model, "route": route, "adapter": adapters.get(model)} | (
+        {"kind": kind} if kind else {}
+    )
 
 
 async def stream(body: Any, reader: StreamReader, writer: StreamWriter) -> None:

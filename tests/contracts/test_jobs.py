@@ -126,7 +126,7 @@ def test_ids_are_plain_words(queue: JobQueue, id: str) -> None:
 
 
 def test_what_is_not_there(queue: JobQueue) -> None:
-    for call in (queue.get, queue.cancel, queue.events, queue.metrics, queue.log):
+    for call in (queue.get, queue.cancel, queue.pause, queue.resume, queue.events, queue.metrics, queue.log):
         with pytest.raises(NotFound):
             call("nobody")
     with pytest.raises(RequestError, match="no job kind"):
@@ -170,6 +170,43 @@ def test_an_interrupted_job_runs_again(queue: JobQueue, tmp_path: Path) -> None:
     queue.submit(tiny("again", {"stamp": str(stamps)}, {"once": 75}, {"event": {"type": "done"}}))
     assert wait(queue, "again").state == "succeeded"
     assert len(stamps.read_text().splitlines()) == 2
+
+
+def test_a_paused_job_keeps_nobody_waiting_and_goes_on(queue: JobQueue, adapter: str, tmp_path: Path) -> None:
+    go, stamps = tmp_path / "go", tmp_path / "stamps"
+    queue.submit(tiny("long", {"stamp": str(stamps)}, {"wait_for": str(go)}, model="ft:builtin:p:1"))
+    queue.submit(tiny("waits"))
+    wait(queue, "long", lambda job: job.state == "running" and stamps.exists())
+    assert queue.pause("waits").state == "paused"
+    queue.pause("long")
+    held = wait(queue, "long", lambda job: job.state == "paused")
+    assert (held.finished, held.error) == (None, None)
+    assert queue.pause("long").state == "paused"
+    assert queue.resume("waits").state == "queued"
+    assert wait(queue, "waits").state == "succeeded"
+    go.touch()
+    again = JOBS[adapter](tmp_path)  # another process
+    assert again.get("long").state == "paused"
+    assert len(stamps.read_text().splitlines()) == 1
+    assert again.resume("long").state == "queued"
+    assert wait(queue, "long").state == "failed"  # it leaves no adapter
+    assert len(stamps.read_text().splitlines()) == 2
+    assert queue.pause("long").state == "failed"
+    assert queue.resume("long").state == "failed"
+    again.close()
+
+
+def test_pauses_are_no_losses_and_a_cancel_ends_them(queue: JobQueue, tmp_path: Path) -> None:
+    stamps = tmp_path / "stamps"
+    queue.submit(tiny("often", {"stamp": str(stamps)}, {"sleep": 60}))
+    for run in range(1, 5):
+        wait(queue, "often", lambda _, run=run: stamps.exists() and len(stamps.read_text().splitlines()) == run)
+        queue.pause("often")
+        wait(queue, "often", lambda job: job.state == "paused")
+        if run < 4:
+            queue.resume("often")
+    assert queue.cancel("often").state == "cancelled"
+    assert queue.resume("often").state == "cancelled"
 
 
 def test_torn_lines_do_not_count(queue: JobQueue) -> None:

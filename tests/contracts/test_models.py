@@ -49,6 +49,12 @@ async def test_invoke(host: ModelHost, registry: ModelRegistry) -> None:
     assert json.loads(reply.body)["route"] == "route=/v1/embeddings"
 
 
+async def test_a_body_may_be_of_another_kind(host: ModelHost) -> None:
+    kind = "multipart/form-data; boundary=b"
+    reply = await host.invoke("builtin", "/v1/audio/transcriptions", ask("builtin"), kind=kind)
+    assert json.loads(reply.body)["kind"] == kind
+
+
 async def test_stream(host: ModelHost) -> None:
     async with host.stream("builtin", CHAT, ask("builtin", stream=True, chunks=2)) as answer:
         assert answer.status == 200

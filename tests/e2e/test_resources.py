@@ -26,7 +26,7 @@ def test_from_a_file_to_a_model_to_a_batch_over_it(live: Live) -> None:
         turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]
         text = (json.dumps({"messages": turns}) + "\n").encode() * 8
         file = client.files.create(file=("who.jsonl", text), purpose="fine-tune")
-        one = {"n_epochs": 2, "batch_size": 8}
+        one = {"n_epochs": 12, "batch_size": 8}
         job = client.fine_tuning.jobs.create(
             model="builtin",
             training_file=file.id,
@@ -37,22 +37,38 @@ def test_from_a_file_to_a_model_to_a_batch_over_it(live: Live) -> None:
         )
         other = client.fine_tuning.jobs.create(model="builtin", training_file=file.id)  # waits behind it
         assert client.fine_tuning.jobs.cancel(other.id).status == "cancelled"
+        while not any(event.type == "metrics" for event in client.fine_tuning.jobs.list_events(job.id)):
+            time.sleep(0.2)
+        assert client.fine_tuning.jobs.pause(job.id).paused
+        told = [event.message for event in client.fine_tuning.jobs.list_events(job.id)]
+        assert any("is kept, the same command resumes from it" in message for message in told)
+        assert client.fine_tuning.jobs.retrieve(job.id).status == "queued"
+        client.fine_tuning.jobs.resume(job.id)
         job = until_ended(lambda: client.fine_tuning.jobs.retrieve(job.id))
         assert (job.status, job.error) == ("succeeded", None)
         assert job.trained_tokens > 0
         told = list(client.fine_tuning.jobs.list_events(job.id))
         steps = [event.data["step"] for event in told if event.type == "metrics" and "train_loss" in event.data]
-        assert steps == [2, 1]
+        assert steps == list(range(12, 0, -1))
+        assert any("resuming from step-" in event.message for event in told)
         assert all(str(live.home) not in event.message for event in told)
-        (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job.id)
-        assert (checkpoint.step_number, checkpoint.fine_tuned_model_checkpoint) == (2, job.fine_tuned_model)
-        assert checkpoint.metrics.valid_loss is not None
+        checkpoint, *earlier = client.fine_tuning.jobs.checkpoints.list(job.id, limit=2)
+        assert (checkpoint.step_number, checkpoint.fine_tuned_model_checkpoint) == (12, job.fine_tuned_model)
+        assert [kept.step_number for kept in earlier] == [11, 10]
+        assert len({kept.metrics.valid_loss for kept in [checkpoint, *earlier]}) == 3
         results = client.files.content(job.result_files[0]).read().decode().splitlines()
         assert results[0].startswith("step,train_loss")
         model = job.fine_tuned_model
         assert model.startswith("ft:builtin:who:")
         answer = client.chat.completions.create(model=model, messages=turns[:1], max_tokens=4)
         assert answer.choices[0].message.content is not None
+        for kept in earlier:
+            name = kept.fine_tuned_model_checkpoint
+            answer = client.chat.completions.create(model=name, messages=turns[:1], max_tokens=4)
+            assert answer.model == name
+        assert client.models.delete(earlier[0].fine_tuned_model_checkpoint).deleted
+        listed = list(client.fine_tuning.jobs.checkpoints.list(job.id))
+        assert [kept.id for kept in listed] == [checkpoint.id, earlier[1].id]
 
         lines = [
             {
@@ -84,5 +100,6 @@ def test_from_a_file_to_a_model_to_a_batch_over_it(live: Live) -> None:
 
         for made in [*client.files.list()]:
             client.files.delete(made.id)
-        assert client.models.delete(model).deleted
+        for kept in listed:
+            assert client.models.delete(kept.fine_tuned_model_checkpoint).deleted
         assert list(client.fine_tuning.jobs.checkpoints.list(job.id)) == []

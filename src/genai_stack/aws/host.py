@@ -18,7 +18,7 @@ import aiohttp
 
 from genai_stack.errors import EngineFailed, GenAIStackError, ModelFailed, ModelWarming, NotFound, RequestError
 from genai_stack.hosted import HostedModel
-from genai_stack.ports import DirectAccess, ModelRegistry, ModelVersion, Reply, ReplyStream
+from genai_stack.ports import JSON, DirectAccess, ModelRegistry, ModelVersion, Reply, ReplyStream
 from genai_stack.protocol import endings
 
 from . import bearer
@@ -89,11 +89,15 @@ class SageMakerHost:
         self._lasting = lasting
         self._seconds, self._pauses = seconds, pauses
 
-    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply:
+    async def invoke(
+        self, model: str, route: str, body: bytes, *, wait: float | None = None, kind: str = JSON
+    ) -> Reply:
         target = await self._targets.find(model)
         if target.hosted.asynchronous:
+            if kind != JSON:
+                raise RequestError(f"{model!r} answers asynchronously, and to JSON alone", code="no_form")
             return await self._invoke_lasting(target, route, body)
-        async with self._answer(target, "/invocations", route, body, wait) as answer:
+        async with self._answer(target, "/invocations", route, body, wait, kind) as answer:
             return answer if isinstance(answer, Reply) else await self._whole(answer, model)
 
     @asynccontextmanager
@@ -164,7 +168,7 @@ class SageMakerHost:
 
     @asynccontextmanager
     async def _answer(
-        self, target: Target, path: str, route: str, body: bytes, wait: float | None
+        self, target: Target, path: str, route: str, body: bytes, wait: float | None, kind: str = JSON
     ) -> AsyncIterator[aiohttp.ClientResponse | Reply]:
         """Under the deadline, the component's circuit and the caller's patience. A Reply is the container's own
         refusal."""
@@ -175,7 +179,7 @@ class SageMakerHost:
         response: aiohttp.ClientResponse | None = None
         try:
             async with asyncio.timeout(self._seconds + patience) as deadline:
-                answer = await self._taken(target, path, route, body, patience)
+                answer = await self._taken(target, path, route, body, patience, kind)
                 if isinstance(answer, Reply):
                     yield answer
                     decided = self._breaker.failed if answer.status >= 500 else self._breaker.succeeded
@@ -200,23 +204,25 @@ class SageMakerHost:
             decided(component)
 
     async def _taken(
-        self, target: Target, path: str, route: str, body: bytes, patience: float
+        self, target: Target, path: str, route: str, body: bytes, patience: float, kind: str
     ) -> aiohttp.ClientResponse | Reply:
         loop = asyncio.get_running_loop()
         until = loop.time() + patience
         pauses = _lengthening(self._pauses)
         while True:
             try:
-                return await self._sent(target, path, route, body)
+                return await self._sent(target, path, route, body, kind)
             except ModelWarming:
                 left = until - loop.time()
                 if left <= 0:
                     raise
                 await asyncio.sleep(min(next(pauses), left))
 
-    async def _sent(self, target: Target, path: str, route: str, body: bytes) -> aiohttp.ClientResponse | Reply:
+    async def _sent(
+        self, target: Target, path: str, route: str, body: bytes, kind: str
+    ) -> aiohttp.ClientResponse | Reply:
         headers = {
-            "content-type": "application/json",
+            "content-type": kind,
             "x-amzn-sagemaker-custom-attributes": f"route={route}",
             "x-amzn-sagemaker-inference-component": target.component,
         }

@@ -1,7 +1,8 @@
 """How a job gets on: what Batch says about it, brought into its record.
 
-A record only ever moves forward (queued → running → succeeded, failed or cancelled). Observations may come late, twice
-and in any order, from an event as well as from a look at Batch: all orders end in the same record.
+A record only ever moves forward (queued → running → succeeded, failed or cancelled), but for a pause: the end of a
+run that was paused makes the job paused, and what is heard of that run from then on counts no more. Observations may
+come late, twice and in any order, from an event as well as from a look at Batch: all orders end in the same record.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from genai_stack.errors import Conflict, ObjectNotFound
 from genai_stack.ports import FINAL_STATES, JobState, ModelRegistry, ObjectStore, RecordStore
 from genai_stack.registry import forget_made, register_made
 
-from .job_records import JobEntry, JobRecords
+from .job_records import JobEntry, JobRecords, paused
 from .observed import Observation
 
-RANK: dict[JobState, int] = {"queued": 0, "running": 1, "succeeded": 2, "failed": 2, "cancelled": 2}
+RANK: dict[JobState, int] = {
+    "queued": 0, "running": 1, "paused": 2, "succeeded": 3, "failed": 3, "cancelled": 3,
+}  # fmt: skip
 RESULTS = ("adapter", "model")
 EVENTS, METRICS, MANIFEST = "events.jsonl", "metrics.jsonl", "manifest.json"
 CLOCKS = 60.0
@@ -37,8 +40,10 @@ class JobProgress:
         """The job after `seen`; None when it is no job of ours. A success registers the job's model before the record
         says so: who sees it can call it."""
         entry = self.jobs.find(seen.name)
-        if entry is None or entry.batch not in (None, seen.batch):
+        if entry is None or entry.batch not in (None, seen.batch) or seen.batch in entry.past:
             return None
+        if seen.state == "paused":
+            return self.jobs.change(seen.name, lambda now: _held(now, seen))
         if entry.state in FINAL_STATES or seen.state not in FINAL_STATES:
             return self.jobs.change(seen.name, lambda now: _later(now, seen))
         end = self._ended(entry, seen)
@@ -116,8 +121,16 @@ class _End(Observation, frozen=True):
         return cls(**{**told, "state": state, "reason": error, "model": model})
 
 
+def _held(now: JobEntry, seen: Observation) -> JobEntry:
+    if seen.batch in now.past or now.batch not in (None, seen.batch):
+        return now
+    return paused(_later(now, msgspec.structs.replace(seen, state="queued")), seen.batch)
+
+
 def _later(now: JobEntry, seen: Observation, model: str | None = None) -> JobEntry:
     """The record after an observation. Whichever order they come in, the result is the same."""
+    if seen.batch in now.past:
+        return now
     latest = max(((now.attempt or 0.0, now.log or ""), (seen.attempt or 0.0, seen.log or "")))
     after = msgspec.structs.replace(
         now,

@@ -27,7 +27,8 @@ ORDER = "jobs-in-order"
 class JobEntry(msgspec.Struct, frozen=True):
     """A job and what only its queue needs. `batch` is Batch's id once there is one, or the SageMaker
     training job's name; until `lease` (Unix seconds)
-    whoever holds it is submitting. `attempt` is when the last attempt that was seen began, `log` its stream."""
+    whoever holds it is submitting. `attempt` is when the last attempt that was seen began, `log` its stream.
+    `pausing`: it is "paused" as soon as `batch` has ended. `past` are Batch's ids of the runs that pauses ended."""
 
     id: str
     kind: str
@@ -46,6 +47,8 @@ class JobEntry(msgspec.Struct, frozen=True):
     lease: float = 0.0
     attempt: float | None = None
     log: str | None = None
+    pausing: bool = False
+    past: tuple[str, ...] = ()
 
     @property
     def job(self) -> Job:
@@ -88,6 +91,31 @@ def failed(now: JobEntry, why: str) -> JobEntry:
     if now.state in FINAL_STATES or now.batch:
         return now
     return msgspec.structs.replace(now, state="failed", finished=time.time(), error=why, lease=0.0)
+
+
+def held_back(now: JobEntry) -> JobEntry:
+    """To be paused; paused at once where it runs nowhere."""
+    if now.state in FINAL_STATES or now.state == "paused":
+        return now
+    if now.batch is None:
+        return msgspec.structs.replace(now, state="paused", lease=0.0)
+    return msgspec.structs.replace(now, pausing=True)
+
+
+def paused(now: JobEntry, run: str) -> JobEntry:
+    """After the end of the run that Batch calls so."""
+    if now.state in FINAL_STATES:
+        return now
+    return msgspec.structs.replace(
+        now, state="paused", pausing=False, batch=None, lease=0.0, past=(*now.past, run)
+    )
+
+
+def went_on(now: JobEntry) -> JobEntry:
+    """A paused job as it is submitted anew, by who holds the lease. One that is still on its way there stays on it."""
+    if now.state != "paused":
+        return now
+    return msgspec.structs.replace(now, state="queued", lease=leased())
 
 
 class JobRecords:

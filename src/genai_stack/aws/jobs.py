@@ -23,8 +23,8 @@ from . import session
 from .faults import THROTTLES, code_of, refusal, translated, unreachable
 from .job_log import JobLog
 from .job_progress import EVENTS, METRICS, JobProgress
-from .job_records import JobEntry, cancelled, failed, leased, require_id
-from .observed import CANCELLED, observe
+from .job_records import JobEntry, cancelled, failed, held_back, leased, paused, require_id, went_on
+from .observed import CANCELLED, PAUSED, observe
 
 SUBMITS = 4
 PAUSE_SECONDS = 1.0
@@ -95,8 +95,32 @@ class BatchJobs:
             entry = self._adopt(entry, self._find(entry))
         entry = self.looked_at([entry]).get(id, entry)
         if entry.state not in FINAL_STATES and entry.batch:
-            self._terminate(entry.batch)
+            self._terminate(entry.batch, CANCELLED)
         return self._jobs.change(id, cancelled).job
+
+    def pause(self, id: str) -> Job:
+        """Returns when Batch has taken the order; the program then keeps what it has come to, and has 100 seconds for
+        it. Paused it is once Batch says that it has ended."""
+        entry = self._jobs.get(id)
+        if entry.state not in (*FINAL_STATES, "paused") and entry.batch is None:
+            entry = self._adopt(entry, self._find(entry))
+        entry = self._jobs.change(id, held_back)
+        if entry.pausing and entry.batch:
+            self._terminate(entry.batch, PAUSED)
+        return self.get(id)
+
+    def resume(self, id: str) -> Job:
+        """A job that is still on its way to be paused stays on it: resume it once it is."""
+        free = False
+
+        def taken(now: JobEntry) -> JobEntry:
+            nonlocal free
+            after = went_on(now)
+            free = after is not now
+            return after
+
+        entry = self._jobs.change(self._tended(self._jobs.get(id)).id, taken)
+        return (self._start(entry, anew=True) if free else entry).job
 
     def events(self, id: str, *, after: int = 0) -> builtins.list[dict[str, Any]]:
         self._jobs.get(id)
@@ -250,26 +274,32 @@ class BatchJobs:
             found += (
                 (job.get("createdAt", 0), job["jobId"])
                 for job in page["jobSummaryList"]
-                if job["jobName"] == entry.id
+                if job["jobName"] == entry.id and job["jobId"] not in entry.past
             )
             if not page.get("nextToken"):
                 return min(found)[1] if found else None
             asked["nextToken"] = page["nextToken"]
 
     def _adopt(self, entry: JobEntry, batch: str | None) -> JobEntry:
-        """Notes Batch's id. A job that was cancelled while it was submitted ends here."""
+        """Notes Batch's id. A job that was cancelled or paused while it was submitted ends here."""
         if batch is None:
             return entry
-        after = self._jobs.change(
-            entry.id, lambda now: msgspec.structs.replace(now, batch=now.batch or batch, lease=0.0)
-        )
-        if after.state == "cancelled" or after.batch != batch:
-            self._terminate(batch)
+
+        def noted(now: JobEntry) -> JobEntry:
+            if batch in now.past:
+                return now
+            if now.state == "paused":
+                return paused(now, batch)
+            return msgspec.structs.replace(now, batch=now.batch or batch, lease=0.0)
+
+        after = self._jobs.change(entry.id, noted)
+        if after.state in ("cancelled", "paused") or after.batch != batch:
+            self._terminate(batch, CANCELLED)
         return after
 
-    def _terminate(self, batch: str) -> None:
+    def _terminate(self, batch: str, reason: str) -> None:
         with translated("batch", "AWS Batch"):
-            self._batch.terminate_job(jobId=batch, reason=CANCELLED)
+            self._batch.terminate_job(jobId=batch, reason=reason)
 
     def _main_stream(self, entry: JobEntry) -> str | None:
         """The log stream of the main node's last attempt. Each node is a job of its own, `<job>#<index>`."""

@@ -10,6 +10,7 @@ import msgspec
 
 from genai_stack.errors import RequestError
 from genai_stack.names import CANCELLED as CANCELLED
+from genai_stack.names import PAUSED as PAUSED
 from genai_stack.ports import JobState
 
 STATES: Mapping[str, JobState] = {
@@ -93,6 +94,8 @@ def observe(detail: Mapping[str, Any]) -> Observation:
         return seen
     if job.status_reason == CANCELLED:
         return msgspec.structs.replace(seen, state="cancelled")
+    if job.status_reason == PAUSED:
+        return msgspec.structs.replace(seen, state="paused")
     return msgspec.structs.replace(seen, reason=_reason(job, containers))
 
 

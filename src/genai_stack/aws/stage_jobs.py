@@ -41,6 +41,12 @@ class StageJobs:
     def cancel(self, id: str) -> Job:
         return self._of(id).cancel(id)
 
+    def pause(self, id: str) -> Job:
+        return self._of(id).pause(id)
+
+    def resume(self, id: str) -> Job:
+        return self._of(id).resume(id)
+
     def events(self, id: str, *, after: int = 0) -> builtins.list[dict[str, Any]]:
         return self._of(id).events(id, after=after)
 

@@ -89,6 +89,16 @@ class TrainingJobs:
             self._stop(entry.batch)
         return self._jobs.change(id, cancelled).job
 
+    def pause(self, id: str) -> Job:
+        """Raises RequestError: SageMaker takes a job's name once, and starts none a second time."""
+        self._jobs.get(id)
+        raise RequestError(
+            "a SageMaker training job can't be paused; cancel it, or train on AWS Batch", code="not_pausable"
+        )
+
+    def resume(self, id: str) -> Job:
+        return self.get(id)
+
     def events(self, id: str, *, after: int = 0) -> builtins.list[dict[str, Any]]:
         self._jobs.get(id)
         return self._progress.lines(id, EVENTS, after)

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from genai_stack import names
 from genai_stack.errors import NotDeployedError
-from genai_stack.ports import DirectAccess, Reply, ReplyStream
+from genai_stack.ports import JSON, DirectAccess, Reply, ReplyStream
 
 
 class UnhostedModels:
@@ -16,7 +16,9 @@ class UnhostedModels:
     def __init__(self, stage: str) -> None:
         self._stage = stage
 
-    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply:
+    async def invoke(
+        self, model: str, route: str, body: bytes, *, wait: float | None = None, kind: str = JSON
+    ) -> Reply:
         self._refuse(model)
 
     def stream(

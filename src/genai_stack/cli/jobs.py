@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import show
 from .options import home_option, json_option, services, stage_option
+
+if TYPE_CHECKING:
+    from ..ports import Job
 
 
 @click.group()
@@ -80,11 +83,27 @@ def show_job(id: str, home: Path, stage: str | None, as_json: bool) -> None:
 @json_option
 def cancel_job(id: str, home: Path, stage: str | None, as_json: bool) -> None:
     """Stop a job; nothing happens to one that has ended."""
-    job = services(home, stage).jobs.cancel(id)
-    if as_json:
-        show.document(job)
-    else:
-        click.echo(f"{job.id} {job.state}")
+    _state(services(home, stage).jobs.cancel(id), as_json)
+
+
+@jobs.command("pause")
+@click.argument("id")
+@home_option
+@stage_option
+@json_option
+def pause_job(id: str, home: Path, stage: str | None, as_json: bool) -> None:
+    """Interrupt a job until it is resumed; it keeps what it has come to."""
+    _state(services(home, stage).jobs.pause(id), as_json)
+
+
+@jobs.command("resume")
+@click.argument("id")
+@home_option
+@stage_option
+@json_option
+def resume_job(id: str, home: Path, stage: str | None, as_json: bool) -> None:
+    """Let a paused job go on."""
+    _state(services(home, stage).jobs.resume(id), as_json)
 
 
 @jobs.command("logs")
@@ -131,6 +150,13 @@ def job_events(id: str, follow: bool, home: Path, stage: str | None, as_json: bo
         if ended or not follow:
             return
         time.sleep(_pause(stage))
+
+
+def _state(job: Job, as_json: bool) -> None:
+    if as_json:
+        show.document(job)
+    else:
+        click.echo(f"{job.id} {job.state}")
 
 
 def _pause(stage: str | None) -> float:

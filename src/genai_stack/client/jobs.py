@@ -78,6 +78,16 @@ class TrainingJob:
         """Stops the work; nothing happens to a job that has ended."""
         self._job = self._queue.cancel(self.id)
 
+    def pause(self) -> None:
+        """Interrupts the work, which keeps what it has come to, until `resume`; nothing happens to a job that has
+        ended. Raises RequestError for a job on SageMaker."""
+        self._job = self._queue.pause(self.id)
+
+    def resume(self) -> None:
+        """A paused job goes on from what it kept; nothing happens to any other. One that is still on its way to be
+        paused isn't: look at its `state` first."""
+        self._job = self._queue.resume(self.id)
+
     def wait(self, *, progress: bool = True, timeout: float | None = None) -> Self:
         """Returns when the job has succeeded, showing a progress bar on stderr meanwhile. Raises JobFailed when it
         ends otherwise, TimeoutError after `timeout` seconds. An interrupt, or another error in looking after it, leaves
@@ -130,6 +140,14 @@ class AsyncTrainingJob:
     async def cancel(self) -> None:
         """See TrainingJob.cancel."""
         await asyncio.to_thread(self._over.cancel)
+
+    async def pause(self) -> None:
+        """See TrainingJob.pause."""
+        await asyncio.to_thread(self._over.pause)
+
+    async def resume(self) -> None:
+        """See TrainingJob.resume."""
+        await asyncio.to_thread(self._over.resume)
 
     async def wait(self, *, progress: bool = True, timeout: float | None = None) -> Job:
         """The job's record once it has succeeded; see TrainingJob.wait."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from .. import names
 from ..config import derived_name
 from ..errors import Conflict, InvalidSpec
 from ..ports import JobRequest, ModelRegistry, ModelVersion
+from ..registry import tuned
 from .examples import Kept
 
 _SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -100,13 +100,8 @@ def _request(
     content |= {"on": on} if on else {}
     digest = hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
     id = f"ftjob-{digest[:12]}"
-    made = ModelVersion(
-        name=names.fine_tuned(base.name, parsed.name, id) if base else parsed.name,
-        source="",
-        base=base.name if base and parsed.adapter else None,
-        job=id,
-        data=train.sha256,
-        parent=base.reference if base else None,
-        parent_source=base.source if base else None,
-    )
+    if base is None:
+        made = ModelVersion(parsed.name, "", job=id, data=train.sha256)
+    else:
+        made = tuned(base, parsed.name, id, train.sha256, adapter=parsed.adapter)
     return JobRequest(id, "train", plain, made, nodes, on)

@@ -16,7 +16,7 @@ from yarl import URL
 
 from genai_stack import sources
 from genai_stack.errors import EngineFailed, GenAIStackError, NotFound, RequestError
-from genai_stack.ports import DirectAccess, ModelRegistry, ModelVersion, Reply, ReplyStream
+from genai_stack.ports import JSON, DirectAccess, ModelRegistry, ModelVersion, Reply, ReplyStream
 from genai_stack.protocol import endings
 from genai_stack.registry import base_of, pick, split
 
@@ -52,8 +52,10 @@ class LoopbackHost:
         self._tasks: dict[tuple[str, ModelServer], asyncio.Task[None]] = {}
         self._session: aiohttp.ClientSession | None = None
 
-    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply:
-        async with self._answer(model, route, body, wait) as answer:
+    async def invoke(
+        self, model: str, route: str, body: bytes, *, wait: float | None = None, kind: str = JSON
+    ) -> Reply:
+        async with self._answer(model, route, body, wait, kind) as answer:
             chunks = [chunk async for chunk in answer]
             return Reply(answer.status, answer.content_type, b"".join(chunks))
 
@@ -213,22 +215,24 @@ class LoopbackHost:
         return self._servers[key]
 
     @asynccontextmanager
-    async def _answer(self, model: str, route: str, body: bytes, wait: float | None) -> AsyncIterator[_Answer]:
+    async def _answer(
+        self, model: str, route: str, body: bytes, wait: float | None, kind: str = JSON
+    ) -> AsyncIterator[_Answer]:
         version, server = self._find(model)
         patience = self._patience if wait is None else wait
         with server.in_use():
-            answer = await self._send(version, server, route, body, patience)
+            answer = await self._send(version, server, route, body, patience, kind)
             try:
                 yield answer
             finally:
                 answer.close()
 
     async def _send(
-        self, version: ModelVersion, server: ModelServer, route: str, body: bytes, patience: float
+        self, version: ModelVersion, server: ModelServer, route: str, body: bytes, patience: float, kind: str
     ) -> _Answer:
         """The request reaches a server once. It goes again only when nobody took it: the port refused, or the server
         had dropped the adapter."""
-        headers = {ATTRIBUTES: f"route={route}"}
+        headers = {ATTRIBUTES: f"route={route}", "Content-Type": kind}
         session = self._client()
         refused = dropped = False
         while True:

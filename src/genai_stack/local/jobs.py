@@ -1,7 +1,8 @@
 """What is known about jobs: a table beside the records, in the order of submission.
 
-A state only ever moves forward (queued → running → succeeded, failed or cancelled): each change is one conditional
-UPDATE, so of two processes that disagree the first one wins and the other one learns of it.
+A state only ever moves forward (queued → running → succeeded, failed or cancelled), but for a pause, which leads back
+to queued by a resume. Each change is one conditional UPDATE, so of two processes that disagree the first one wins and
+the other one learns of it.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ COLUMNS = (
     "id, kind, state, created, spec, started, finished, error, model, on_success, pid, starts, interruptions"
 )
 UNFINISHED = "state IN ('queued', 'running')"
+OPEN = "state IN ('queued', 'running', 'paused')"
 Row = tuple[
     str, str, JobState, float, str, float | None, float | None, str | None, str | None, bytes | None,
     int | None, int, int,
@@ -119,7 +121,7 @@ class JobTable:
         return [self._entry(row) for row in rows]
 
     def unfinished(self) -> builtins.list[JobEntry]:
-        """Oldest first."""
+        """What is to be run, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(f"SELECT {COLUMNS} FROM jobs WHERE {UNFINISHED} ORDER BY seq").fetchall()
         return [self._entry(row) for row in rows]
@@ -138,7 +140,8 @@ class JobTable:
         return self._change("pid = ?", (pid,), id, "state = 'running'")
 
     def interrupted(self, id: str) -> bool:
-        return self._change("interruptions = interruptions + 1", (), id, "state = 'running'")
+        """Also where the job was paused meanwhile."""
+        return self._change("interruptions = interruptions + 1", (), id, OPEN)
 
     def succeed(self, id: str, model: str | None) -> bool:
         """False when the job was cancelled meanwhile."""
@@ -153,7 +156,15 @@ class JobTable:
 
     def cancel(self, id: str) -> bool:
         """False when the job had ended before. The pid stays: it says what to stop."""
-        return self._change("state = 'cancelled', finished = ?", (time.time(),), id, UNFINISHED)
+        return self._change("state = 'cancelled', finished = ?", (time.time(),), id, OPEN)
+
+    def pause(self, id: str) -> bool:
+        """False when the job had ended, or is paused already. The pid stays, as it does for a cancel."""
+        return self._change("state = 'paused'", (), id, UNFINISHED)
+
+    def resume(self, id: str) -> bool:
+        """False when the job isn't paused. Its runs are counted anew."""
+        return self._change("state = 'queued', starts = 0, interruptions = 0", (), id, "state = 'paused'")
 
     def close(self) -> None:
         self._database.close()

@@ -19,7 +19,7 @@ from genai_stack.errors import ObjectNotFound, RequestError
 from genai_stack.ports import FINAL_STATES, Job, JobRequest
 
 from .home import Home
-from .jobs import ID, JobFolder, JobTable
+from .jobs import ID, JobEntry, JobFolder, JobTable
 from .lines import read_lines
 from .locks import acquire, held
 from .processes import terminate
@@ -37,7 +37,7 @@ RESTART_SECONDS = 1.0
 
 class ProcessJobs:
     """Jobs of one home directory. At most `max_running` run at once, first come first served. A cancelled program
-    gets `grace` seconds between SIGTERM and SIGKILL."""
+    gets `grace` seconds between SIGTERM and SIGKILL, a paused one `pause_grace`: it ends its step and keeps it."""
 
     def __init__(
         self,
@@ -46,8 +46,9 @@ class ProcessJobs:
         programs: Mapping[str, str] = PROGRAMS,
         max_running: int = 1,
         grace: float = 5.0,
+        pause_grace: float = 60.0,
     ) -> None:
-        self._home, self._programs, self._grace = home, programs, grace
+        self._home, self._programs, self._grace, self._pause_grace = home, programs, grace, pause_grace
         self._slots = [home.jobs / f"slot-{number}.lock" for number in range(max_running)]
         self._table = JobTable(home)
         self._started = -RESTART_SECONDS
@@ -86,14 +87,23 @@ class ProcessJobs:
         self._table.get(id)
         self._table.cancel(id)
         entry = self._table.get(id)
-        lock = JobFolder(self._home, id).lock
-        if entry.job.state == "cancelled" and held(lock):
-            if entry.pid is not None:
-                terminate(entry.pid, self._grace)
-            deadline = time.monotonic() + self._grace
-            while held(lock) and time.monotonic() < deadline:  # the runner's own clean-up
-                time.sleep(0.02)
+        if entry.job.state == "cancelled":
+            self._end(entry, self._grace)
         return entry.job
+
+    def pause(self, id: str) -> Job:
+        """Returns when the job's processes are gone."""
+        self._table.get(id)
+        self._table.pause(id)
+        entry = self._table.get(id)
+        if entry.job.state == "paused":
+            self._end(entry, self._pause_grace)
+        return entry.job
+
+    def resume(self, id: str) -> Job:
+        self._table.get(id)
+        self._table.resume(id)
+        return self.get(id)
 
     def events(self, id: str, *, after: int = 0) -> builtins.list[dict[str, Any]]:
         self.get(id)
@@ -128,9 +138,19 @@ class ProcessJobs:
         """Lets go of the table. Jobs run on."""
         self._table.close()
 
+    def _end(self, entry: JobEntry, grace: float) -> None:
+        lock = JobFolder(self._home, entry.job.id).lock
+        if not held(lock):
+            return
+        if entry.pid is not None:
+            terminate(entry.pid, grace)
+        deadline = time.monotonic() + self._grace
+        while held(lock) and time.monotonic() < deadline:  # the runner's own clean-up
+            time.sleep(0.02)
+
     def _look_after(self, jobs: builtins.list[Job]) -> None:
         rested = time.monotonic() - self._started >= RESTART_SECONDS
-        if rested and any(job.state not in FINAL_STATES for job in jobs):
+        if rested and any(job.state not in (*FINAL_STATES, "paused") for job in jobs):
             self._start_runner()
 
     def _start_runner(self) -> None:
@@ -143,7 +163,8 @@ class ProcessJobs:
             self._started = time.monotonic()
             programs = [f"{kind}={module}" for kind, module in self._programs.items()]
             command = [sys.executable, "-P", "-m", "genai_stack.local.runner", "--home", str(self._home.path)]
-            command += ["--slot", str(slot), "--lock", str(lock.fd), "--grace", str(self._grace), *programs]
+            command += ["--slot", str(slot), "--lock", str(lock.fd), "--grace", str(self._grace)]
+            command += ["--pause-grace", str(self._pause_grace), *programs]
             try:
                 with open(self._home.jobs / "runner.log", "ab") as log:
                     runner = subprocess.Popen(

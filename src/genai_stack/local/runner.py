@@ -41,10 +41,16 @@ POLL_SECONDS = 0.2
 
 class Runner:
     def __init__(
-        self, home: Home, table: JobTable, registry: ModelRegistry, programs: Mapping[str, str], grace: float
+        self,
+        home: Home,
+        table: JobTable,
+        registry: ModelRegistry,
+        programs: Mapping[str, str],
+        grace: float,
+        pause_grace: float,
     ) -> None:
         self._home, self._table, self._registry = home, table, registry
-        self._programs, self._grace = programs, grace
+        self._programs, self._grace, self._pause_grace = programs, grace, pause_grace
         self._stopping = False
         self._program: subprocess.Popen[bytes] | None = None
 
@@ -129,7 +135,7 @@ class Runner:
         return None
 
     def _supervise(self, id: str, program: subprocess.Popen[bytes]) -> int:
-        """Waits for the program, and ends it when the job is cancelled. None of its children stays behind."""
+        """Waits for the program, and ends it when the job is cancelled or paused. None of its children stays behind."""
         ours = self._table.running_as(id, program.pid)
         while ours:
             try:
@@ -139,12 +145,15 @@ class Runner:
             else:
                 terminate(program.pid, grace=0)
                 return code
-        terminate(program.pid, self._grace)
+        cancelled = self._table.get(id).job.state == "cancelled"
+        terminate(program.pid, self._grace if cancelled else self._pause_grace)
         return program.wait()
 
     def _complete(self, entry: JobEntry, folder: JobFolder) -> None:
         """The manifest is there. The model is registered before the job says so: who sees it can call it."""
         job = entry.job
+        if job.state in ("paused", "cancelled"):
+            return
         if job.state == "queued" and not self._table.start(job.id):
             return
         if entry.on_success is None:
@@ -192,13 +201,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--slot", type=Path, required=True, help="the slot's lock file")
     parser.add_argument("--lock", type=int, required=True, help="an inherited file descriptor that holds it")
     parser.add_argument("--grace", type=float, default=5.0, help="seconds between SIGTERM and SIGKILL")
+    parser.add_argument("--pause-grace", type=float, default=60.0, help="the same where the job is paused")
     parser.add_argument("programs", nargs="+", metavar="kind=module")
     given = parser.parse_args(arguments)
     home = Home(given.home)
     programs = dict(str(program).split("=", 1) for program in given.programs)
-    runner = Runner(
-        home, JobTable(home), RecordedModels(SqliteRecords(home.records), ()), programs, given.grace
-    )
+    registry = RecordedModels(SqliteRecords(home.records), ())
+    runner = Runner(home, JobTable(home), registry, programs, given.grace, given.pause_grace)
     signal.signal(signal.SIGTERM, lambda number, frame: runner.stop())
     return run_until_idle(runner, FileLock(given.lock), lambda: acquire(given.slot))
 

@@ -41,6 +41,14 @@ def decode(kind: type[R], body: bytes) -> R:
     return request
 
 
+def convert(kind: type[R], fields: dict[str, str]) -> R:
+    """The same for the fields of a form, whose numbers are texts."""
+    try:
+        return msgspec.convert(fields, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _refusal(str(error)) from None
+
+
 @cache
 def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import RequestError
 from .anatomy import AnatomyRequest
 from .messages import AssistantMessage, JsonSchema, Message, NamedTool, Tool
+from .moderation import ModerationRequest, check_moderation
 from .requests import (
     ChatRequest,
     CompletionRequest,
@@ -132,6 +133,7 @@ RULES: dict[type[Any], Callable[[Any], None]] = {
     StoreFileRequest: check_store_file,
     FileBatchRequest: check_file_batch,
     SearchRequest: check_search,
+    ModerationRequest: check_moderation,
 }
 
 

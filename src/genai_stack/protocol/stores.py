@@ -10,7 +10,7 @@ from ..errors import RequestError
 from . import filters
 from .files import FileId
 from .filters import Attributes, Filter
-from .requests import Metadata
+from .requests import Metadata, ModelName
 
 BATCH_FILES = 2000
 QUERY_CHARACTERS = 4096
@@ -173,9 +173,10 @@ class FileBatch(Struct, frozen=True):
 
 
 class RankingOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """`auto` fuses the ranks by vectors and by words (BM25); `none` ranks by the vectors' cosine alone."""
+    """`auto` fuses the ranks by vectors and by words (BM25); `none` ranks by the vectors' cosine alone. Any other
+    ranker is the name of a model that /v1/rerank takes, which scores what `auto` finds."""
 
-    ranker: Literal["auto", "none"] = "auto"
+    ranker: ModelName = "auto"
     score_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
 

@@ -78,7 +78,8 @@ TuningStatus = Literal["validating_files", "queued", "running", "succeeded", "fa
 
 
 class TuningJob(Struct, frozen=True):
-    """Times are Unix seconds. `fine_tuned_model` is a name for `model` in a request."""
+    """Times are Unix seconds. `fine_tuned_model` is a name for `model` in a request. `paused`, which OpenAI's object
+    hasn't: the job is queued until it is resumed."""
 
     id: str
     created_at: int
@@ -97,6 +98,7 @@ class TuningJob(Struct, frozen=True):
     trained_tokens: int | None = None
     error: TuningError | None = None
     metadata: Metadata | None = None
+    paused: bool = False
     integrations: list[Integration] = []
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
 

@@ -8,6 +8,7 @@ Plain ASGI all the way: no middleware stack, no request or response objects, one
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..config import StackConfig
 from ..errors import GenAIStackError, MethodNotAllowed, NotFound
 from ..ports import Services
-from . import health, intake, key_routes, log, models, openapi, usage_routes
+from . import health, intake, key_routes, log, media, models, moderating, openapi, reranking, usage_routes
 from .answers import Answers
 from .catalogue import Catalogue
 from .charging import Charges
@@ -33,6 +34,7 @@ from .load import Load
 from .metrics import CONTENT_TYPE, Metrics
 from .prices import Prices
 from .principal import KeyScope
+from .ranker import Ranker
 from .resources.once import Once
 from .resources.table import resources
 from .usage import NOTHING
@@ -44,6 +46,7 @@ KEEP_ALIVE_SECONDS = 10.0
 SETTLE_SECONDS = 60.0
 """How long a request waits for the indexing that goes on, where nothing goes on between requests."""
 _EXCHANGE = "genai_stack.exchange"
+logger = logging.getLogger("genai_stack.service")
 
 
 def build_app(
@@ -82,6 +85,14 @@ def build_app(
     async def exposition(exchange: Exchange) -> None:
         await exchange.answer(200, metrics.render(), kind=CONTENT_TYPE)
 
+    def asked(handler: Handler) -> Handler:
+        async def counted(exchange: Exchange) -> None:
+            ledger.check()
+            load.check()
+            await handler(exchange)
+
+        return guarded(counted, "inference")
+
     def posted(route: str) -> Handler:
         limit = config.service.max_body_bytes
         handler = forward(
@@ -96,14 +107,14 @@ def build_app(
             keep_alive=keep_alive,
         )
 
-        async def counted(exchange: Exchange) -> None:
-            ledger.check()
-            load.check()
-            await handler(exchange)
-
-        return guarded(counted, "inference")
+        return asked(handler)
 
     table: dict[str, dict[str, Handler]] = {route: {"POST": posted(route)} for route in ROUTES}
+    ranker, most = Ranker(services.models), config.service.max_body_bytes
+    table[reranking.ROUTE] = {"POST": asked(reranking.reranked(ranker, catalogue, limiter, prices, most))}
+    asking = media.Asking(services.models, catalogue, limiter, prices, most)
+    table |= {path: {"POST": asked(handler)} for path, handler in media.routes(asking).items()}
+    table[moderating.ROUTE] = {"POST": asked(moderating.moderated(asking))}
     table["/v1/models"] = {"GET": guarded(models.listed(catalogue), None)}
     table["/v1/models/{model:path}"] = {
         "GET": guarded(models.shown(catalogue), None),
@@ -123,7 +134,9 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(_swept(kept.sweep))
         yield
+        await sweeping
         await kept.close()
         await services.models.close()
         await limiter.close()
@@ -134,6 +147,14 @@ def build_app(
     routes = [Route(template, _Endpoint(template, methods)) for template, methods in table.items()]
     router = Router(routes, redirect_slashes=False, default=_unknown, lifespan=lifespan)
     return _around(router, metrics, charges, telemetry, stage, ledger.settled if freezes else None)
+
+
+async def _swept(sweep: Callable[[], None]) -> None:
+    """What isn't swept now is at the next start."""
+    try:
+        await asyncio.to_thread(sweep)
+    except Exception as error:
+        logger.error('{"event":"unswept","error":"%s"}', type(error).__qualname__)
 
 
 class _Endpoint:
@@ -180,7 +201,8 @@ def _around(
     def charge(exchange: Exchange) -> bool:
         if exchange.charged or exchange.principal is None:
             return False
-        if exchange.route not in ROUTES and exchange.used == NOTHING:
+        asked_a_model = exchange.route in ROUTES or exchange.model is not None
+        if not asked_a_model and exchange.used == NOTHING:
             return False
         exchange.charged = True
         charges.request(exchange, time.perf_counter() - exchange.started)

@@ -13,6 +13,7 @@ from .usage import Used
 
 BATCHES = "/v1/batches"
 TUNING = "/v1/fine_tuning/jobs"
+INDEXING = "/v1/vector_stores/{id}/files"
 
 
 class Charges:
@@ -86,6 +87,19 @@ class Charges:
             Entry(
                 ended, tenant, key, base, TUNING, 200, "answered",
                 tokens, 0, 0, spent, None, max(ended - began, 0.0), id, ran,
+            )
+        )  # fmt: skip
+
+    def indexing(
+        self, *, id: str, tenant: str, key: str, model: str, tokens: int, ended: float, began: float
+    ) -> None:
+        """The same file in the same life in a store again is charged once. Waits on the store."""
+        used = Used(tokens)
+        spent = self._prices.answer(model, None, used, 0.0)
+        self._late(
+            Entry(
+                ended, tenant, key, model, INDEXING, 200, "answered",
+                tokens, 0, 0, spent, None, max(ended - began, 0.0), id,
             )
         )  # fmt: skip
 

@@ -37,8 +37,9 @@ def patience(exchange: Exchange) -> float | None:
     return float(value)
 
 
-async def body(exchange: Exchange, limit: int) -> bytes:
-    """The whole body, whatever its content type says (curl calls any body a form), multipart and compressed excepted.
+async def body(exchange: Exchange, limit: int, *, form: bool = False) -> bytes:
+    """The whole body, whatever its content type says (curl calls any body a form), multipart (unless `form`) and
+    compressed excepted.
 
     Raises TooLarge as soon as more than `limit` bytes are announced or have come, RequestError, ClientGone.
     """
@@ -48,7 +49,7 @@ async def body(exchange: Exchange, limit: int) -> bytes:
             if len(value) > 18 or not value.isdigit() or int(value) > limit:
                 raise _too_large(limit)
         elif name == b"content-type":
-            if value.lower().startswith(b"multipart/"):
+            if value.lower().startswith(b"multipart/") and not form:
                 raise RequestError(
                     "The body is a form; send one JSON object with 'Content-Type: application/json'.",
                     code="unsupported_content_type",

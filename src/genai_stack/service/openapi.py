@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from ..protocol import anatomy, replies, requests
-from . import key_routes
+from ..protocol import anatomy, ranking, replies, requests
+from . import key_routes, media, moderating
 from .exchange import Exchange
 from .intake import WAIT_MOST_SECONDS
 from .resources.operations import OPERATIONS as RESOURCES
@@ -32,6 +32,7 @@ _POSTS: dict[str, tuple[str, type[Any], type[Any], type[Any] | None]] = {
     "/v1/embeddings": ("Embed texts", requests.EmbeddingRequest, replies.EmbeddingList, None),
     "/v1/tokenize": ("Turn text into token ids", requests.TokenizeRequest, replies.Tokenized, None),
     "/v1/detokenize": ("Turn token ids into text", requests.DetokenizeRequest, replies.Detokenized, None),
+    "/v1/rerank": ("Put documents into the order of a query", ranking.RerankRequest, ranking.Reranked, None),
     "/v1/anatomy": ("Look inside a model while it reads", anatomy.AnatomyRequest, anatomy.Anatomy, None),
 }
 _WAIT = {
@@ -62,7 +63,7 @@ _SPAN = [
         ("tenant", "This tenant's only; another than the key's own takes the scope admin"),
     )
 ]
-OPERATIONS = (*RESOURCES, *key_routes.OPERATIONS)
+OPERATIONS = (*RESOURCES, *key_routes.OPERATIONS, *media.OPERATIONS, *moderating.OPERATIONS)
 _REF = "#/components/schemas/{name}"
 
 

@@ -13,6 +13,7 @@ from . import devices, ranks
 from .board import Board
 from .checkpoints import ASIDE, Checkpoint, Checkpoints
 from .interrupts import Interrupted, on_signal, on_spot_notice
+from .kept import KeptAdapters
 from .outputs import RunLog
 from .place import Place
 from .rows import fingerprint
@@ -53,6 +54,10 @@ def optimize(
         with Board(place.path, quiet=not ranks.is_first()) as board:
             watcher = Watcher(spec, checkpoints, log, board, resumed, lasting=_must_last(spec, place))
             trainer = make_trainer(spec, opened, tokenizer, train, validation, arguments, watcher)
+            if spec.keep_epochs:
+                keeping = KeptAdapters(spec, place, log)
+                keeping.trainer = trainer
+                trainer.add_callback(keeping)
             with on_signal(watcher.stop), on_spot_notice(settings.instance_metadata(), watcher.stop):
                 _train(trainer, watcher, checkpoints, resumed, log)
         return Trained(trainer.model, watcher.result(trainer.state.global_step), whole_weights(trainer))

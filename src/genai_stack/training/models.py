@@ -156,14 +156,18 @@ def save(
     if not spec.adapter:
         save_model(model, tokenizer, spec, output / "model", weights)
         return "model"
-    target = output / "adapter"
+    save_adapter(model, spec, output / "adapter", weights)
+    return "adapter"
+
+
+def save_adapter(model: Any, spec: TrainingSpec, target: Path, weights: dict[str, Any] | None = None) -> None:
+    """Writes the adapter of `model` into `target`, as PEFT does. What was there is replaced."""
     shutil.rmtree(target, ignore_errors=True)
     model.peft_config["default"].base_model_name_or_path = base_name(spec)
     # "auto" would ask the hub whether the base has other embeddings.
     model.save_pretrained(
         target, state_dict=weights, selected_adapters=["default"], save_embedding_layers=False
     )
-    return "adapter"
 
 
 def save_model(

@@ -119,6 +119,9 @@ class TrainingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     export: tuple[Literal["merged", "compiled"], ...] = ()
     """What is written beside the result: `merged`, the base with the adapter in it as a model of its own; `compiled`,
     the form the local engine serves (of the model, or of the merged one)."""
+    keep_epochs: Natural = 0
+    """The adapter as it is at the end of each of the last so many epochs is kept in `kept/step-N`, beside the result,
+    which is the last epoch's."""
     shard: bool = False
     """Divide the model among the processes (FSDP2) rather than keep one in each; one process alone changes nothing."""
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
@@ -195,6 +198,8 @@ def parse(value: Any) -> TrainingSpec:
         raise InvalidSpec('export: "merged" is for adapters; a whole model is whole already')
     if spec.adapter and spec.export == ("compiled",):
         raise InvalidSpec('export: an adapter is compiled within its base; ask for "merged" too')
+    if spec.keep_epochs:
+        _check_keeping(spec)
     if spec.architecture is not None:
         _check_heads(spec.architecture)
     return spec
@@ -211,6 +216,13 @@ def _check_dpo(spec: TrainingSpec) -> None:
         raise InvalidSpec(
             "shard: a whole model on preferences isn't divided; train an adapter, or without shard"
         )
+
+
+def _check_keeping(spec: TrainingSpec) -> None:
+    if not spec.adapter:
+        raise InvalidSpec("keep_epochs: only adapters are kept; leave it out for a whole model")
+    if spec.hyperparameters.max_steps or not spec.hyperparameters.epochs.is_integer():
+        raise InvalidSpec("keep_epochs: takes whole epochs, and no max_steps; set epochs to a whole number")
 
 
 def plain(spec: TrainingSpec) -> dict[str, Any]:

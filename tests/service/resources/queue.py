@@ -48,6 +48,16 @@ class HandQueue:
             self.jobs[id] = msgspec.structs.replace(self.jobs[id], state="cancelled", finished=time.time())
         return self.jobs[id]
 
+    def pause(self, id: str) -> Job:
+        if self.get(id).state not in FINAL_STATES:
+            self.jobs[id] = msgspec.structs.replace(self.jobs[id], state="paused")
+        return self.jobs[id]
+
+    def resume(self, id: str) -> Job:
+        if self.get(id).state == "paused":
+            self.jobs[id] = msgspec.structs.replace(self.jobs[id], state="queued")
+        return self.jobs[id]
+
     def events(self, id: str, *, after: int = 0) -> Any:
         self.get(id)
         return self.told[id][0][after:]
@@ -66,8 +76,8 @@ class HandQueue:
         return iter((self.left[id][name],))
 
     def move(self, id: str, state: JobState, **more: Any) -> None:
-        """A state forward; one that has ended stays as it is, as in every queue."""
-        if self.jobs[id].state in FINAL_STATES:
+        """A state forward; one that has ended stays as it is, as in every queue, and so does one that is paused."""
+        if self.jobs[id].state in (*FINAL_STATES, "paused"):
             return
         ended = {"finished": time.time()} if state in FINAL_STATES else {"started": time.time()}
         self.jobs[id] = msgspec.structs.replace(self.jobs[id], state=state, **{**ended, **more})

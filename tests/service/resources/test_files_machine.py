@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,14 +16,11 @@ from genai_stack.service.resources.files import Files
 from genai_stack.service.resources.once import Once
 from genai_stack.service.resources.shelf import Page
 from tests.service.resources.conftest import stores
+from tests.service.resources.mortal import Died, Mortal
 from tests.service.resources.queue import HandQueue
 
 TENANTS = st.sampled_from(["one", "two"])
 KEYS = st.sampled_from([b"k1", b"k2"])
-
-
-class Died(Exception):
-    """Stands for the end of the process."""
 
 
 class FilesMachine(RuleBasedStateMachine):
@@ -69,6 +68,23 @@ class FilesMachine(RuleBasedStateMachine):
         if not claimed:
             self.claimed[tenant, key] = file.id, content
             self.expected[tenant].append((file.id, content))
+
+    @rule(tenant=TENANTS, after=st.integers(0, 5))
+    def dies_while_it_makes_a_file(self, tenant: str, after: int) -> None:
+        """Then what is listed is whole, and what isn't is swept away."""
+        before = [id for id, _ in self.expected[tenant]]
+        records: Any = Mortal(self.services.records)
+        records.after = after
+        files = Files(self.services.objects, records, Once(records))
+        files.drop = self._die  # type: ignore[method-assign]
+        with suppress(Died):
+            files.create(tenant, files.store([b"dies"]), "a", "fine-tune", None)
+        self.open()
+        self.files.unfiled.sweep(older=-1.0)
+        for file in self.files.page(tenant, Page(1000, None, "asc"), None).items:
+            if file.id not in before:
+                self.expected[tenant].append((file.id, b"dies"))
+        assert not self.services.records.query("unfiled")
 
     @rule(file=made, user=st.sampled_from(["batch_1", "batch_2"]))
     def use(self, file: tuple[str, str], user: str) -> None:

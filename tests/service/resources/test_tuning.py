@@ -57,6 +57,8 @@ def test_a_job_from_end_to_end(stack: Stack, client: openai.OpenAI) -> None:
     assert (data["step"], data["train_loss"]) == (1, 2.5)
     assert told[1].message == "Step 1/4: training loss=2.5000"
     assert client.fine_tuning.jobs.checkpoints.list(job.id).data == []
+    events.append({"time": now + 95, "level": "info", "type": "kept", "message": "kept", "step": 2})
+    metrics.append({"time": now + 95, "step": 4, "total_steps": 4, "loss": 0.5, "learning_rate": 1e-4})
     model = stack.services.registry.register(
         ModelVersion(request.on_success.name, "out", base=CHAT, job=job.id)
     )
@@ -65,15 +67,23 @@ def test_a_job_from_end_to_end(stack: Stack, client: openai.OpenAI) -> None:
     done = client.fine_tuning.jobs.retrieve(job.id)
     assert (done.status, done.trained_tokens, done.fine_tuned_model) == ("succeeded", 99, model.name)
     assert client.files.content(done.result_files[0]).read().splitlines()[1] == b"1,2.5,,0.0001,"
-    (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job.id)
-    assert (checkpoint.step_number, checkpoint.metrics.valid_loss) == (1, 2.25)
+    checkpoint, kept = client.fine_tuning.jobs.checkpoints.list(job.id, limit=1)
+    assert (checkpoint.step_number, checkpoint.metrics.train_loss) == (4, 0.5)
+    assert (kept.step_number, kept.metrics.train_loss, kept.metrics.valid_loss) == (2, 2.5, 2.25)
+    assert kept.fine_tuned_model_checkpoint == f"{model.name}:ckpt-step-2"
+    version = stack.services.registry.get(kept.fine_tuned_model_checkpoint)
+    assert (version.source, version.base, version.parent) == ("out/kept/step-2", CHAT, f"{CHAT}@0")
+    assert version.data == request.on_success.data
     answer = client.chat.completions.create(model=model.name, messages=[{"role": "user", "content": "Who?"}])
     assert answer.choices[0].message.content
     assert client.fine_tuning.jobs.retrieve(job.id) == done
     with pytest.raises(openai.ConflictError):
         client.fine_tuning.jobs.cancel(job.id)
     assert client.models.delete(model.name).deleted
+    assert client.fine_tuning.jobs.checkpoints.list(job.id).data == [kept]
+    assert client.models.delete(version.name).deleted
     assert client.fine_tuning.jobs.checkpoints.list(job.id).data == []
+    assert client.fine_tuning.jobs.retrieve(job.id) == done
 
 
 def test_a_tune_runs_on_the_version_it_began_from(stack: Stack, client: openai.OpenAI) -> None:
@@ -113,6 +123,8 @@ async def test_asynchronous_and_raw(stack: Stack, client: openai.OpenAI) -> None
         assert job.id in [j.id async for j in await jobs.list(limit=2)]
         assert len([event async for event in await jobs.list_events(job.id)]) == 1
         assert (await jobs.checkpoints.list(job.id)).data == []
+        assert (await jobs.pause(job.id)).status == "queued"
+        assert (await jobs.with_raw_response.resume(job.id)).parse().status == "queued"
         assert (await jobs.cancel(job.id)).status == "cancelled"
 
 
@@ -160,7 +172,14 @@ def test_a_file_of_another_purpose_or_tenant(stack: Stack, client: openai.OpenAI
     asked = {"model": CHAT, "training_file": uploaded(client)}
     path, job = "/v1/fine_tuning/jobs", begun(client)
     assert_problem(stack.api.call("POST", path, asked, key=stack.other), 404, param="training_file")
-    for method, under in (("GET", ""), ("POST", "/cancel"), ("GET", "/events"), ("GET", "/checkpoints")):
+    for method, under in (
+        ("GET", ""),
+        ("POST", "/cancel"),
+        ("POST", "/pause"),
+        ("POST", "/resume"),
+        ("GET", "/events"),
+        ("GET", "/checkpoints"),
+    ):
         foreign = stack.api.call(method, f"{path}/{job.id}{under}", key=stack.other)
         assert assert_problem(foreign, 404)["code"] == "not_found"
     assert_problem(stack.api.get(f"{path}/{job.id}/events?after=ftevent-x"), 400, param="after")
@@ -192,6 +211,61 @@ def test_cancel_is_final_and_frees_the_files(stack: Stack, client: openai.OpenAI
     other = begun(client)
     assert other.status == "validating_files"
     assert client.fine_tuning.jobs.cancel(other.id).status == "cancelled"
+
+
+def test_a_pause_holds_the_job_until_it_is_resumed(stack: Stack, client: openai.OpenAI) -> None:
+    jobs, job = client.fine_tuning.jobs, begun(client)
+    stack.jobs.move(job.id, "running")
+    assert jobs.retrieve(job.id).status == "running"
+    held: Any = jobs.pause(job.id)
+    assert (held.status, held.paused, held.finished_at, held.estimated_finish) == ("queued", True, None, None)
+    assert stack.jobs.jobs[job.id].state == "paused"
+    assert jobs.pause(job.id) == held == jobs.retrieve(job.id)
+    with pytest.raises(openai.ConflictError):
+        client.files.delete(job.training_file)
+    going: Any = jobs.resume(job.id)
+    assert (going.status, going.paused, stack.jobs.jobs[job.id].state) == ("queued", False, "queued")
+    stack.jobs.move(job.id, "running")
+    assert jobs.resume(job.id).status == "running"
+    jobs.pause(job.id)
+    assert jobs.cancel(job.id).status == "cancelled"
+    assert stack.jobs.jobs[job.id].state == "cancelled"
+    for order in (jobs.pause, jobs.resume):
+        with pytest.raises(openai.ConflictError):
+            order(job.id)
+
+
+def test_a_resume_that_comes_before_the_pause_is_done_takes_effect_after_it(
+    stack: Stack, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a stage, where the machine's work takes a while to end."""
+    jobs, job = client.fine_tuning.jobs, begun(client)
+    stack.jobs.move(job.id, "running")
+    pause = stack.jobs.pause
+    with monkeypatch.context() as slow:
+        slow.setattr(stack.jobs, "pause", stack.jobs.get)
+        on_its_way: Any = jobs.pause(job.id)
+        assert (on_its_way.status, on_its_way.paused) == ("running", False)
+        assert jobs.resume(job.id).status == "running"
+    pause(job.id)
+    assert jobs.retrieve(job.id).status == "running"
+    assert stack.jobs.jobs[job.id].state == "queued"
+    pause(job.id)  # by somebody else, past the API
+    held: Any = jobs.retrieve(job.id)
+    assert (held.status, held.paused) == ("queued", True)
+    assert jobs.resume(job.id).status == "queued"
+    assert stack.jobs.jobs[job.id].state == "queued"
+    jobs.cancel(job.id)
+
+
+def test_a_pause_before_the_queue_knows_the_job(stack: Stack, client: openai.OpenAI) -> None:
+    stack.jobs.failure = GenAIStackError("the queue is away")
+    job = begun(client)
+    held: Any = client.fine_tuning.jobs.pause(job.id)
+    assert held.paused
+    assert job.id not in stack.jobs.jobs
+    assert client.fine_tuning.jobs.resume(job.id).status == "queued"
+    assert stack.jobs.jobs[job.id].state == "queued"
 
 
 def test_a_create_sent_again_has_one_effect(client: openai.OpenAI) -> None:

@@ -70,23 +70,26 @@ class TuningMachine(RuleBasedStateMachine):
         assert len(self.tuning.page("me", Page(100), lambda _: True).items) == self.number
 
     @rule(
-        data=st.data(), after=st.integers(-1, 8), who=st.sampled_from(["records", "queue"]), stop=st.booleans()
+        data=st.data(),
+        after=st.integers(-1, 8),
+        who=st.sampled_from(["records", "queue"]),
+        order=st.sampled_from(["get", "get", "cancel", "pause", "pause", "resume"]),
     )
-    def look_or_cancel(self, data: st.DataObject, after: int, who: str, stop: bool) -> None:
+    def look_or_order(self, data: st.DataObject, after: int, who: str, order: str) -> None:
         if not self.seen:
             return
         id = data.draw(st.sampled_from(sorted(self.seen)))
         getattr(self, who).after = after
         try:
-            if not stop:
-                self.note(self.tuning.get("me", id))
-                return
-            job = self.tuning.cancel("me", id)
+            job = getattr(self.tuning, order)("me", id)
             self.note(job)
-            assert job.status == "cancelled"
+            assert order != "cancel" or job.status == "cancelled"
+            assert order != "pause" or job.holding
+            assert order != "resume" or not job.paused
         except Conflict:
             self.records.after = self.queue.after = -1
-            assert self.tuning.get("me", id).status in ("succeeded", "failed")
+            job = self.tuning.get("me", id)
+            assert job.status in ("succeeded", "failed") or (order != "cancel" and job.stopping)
         except Died:
             self.open()
         finally:
@@ -107,7 +110,8 @@ class TuningMachine(RuleBasedStateMachine):
     def note(self, job: Any) -> None:
         before = self.seen.get(job.id)
         if before is not None:
-            assert RANK[job.status] >= RANK[before.status]
+            assert job.paused or job.life > before.life or RANK[job.status] >= RANK[before.status]
+            assert not before.paused or job.paused or job.life > before.life or job.ended
             assert not before.ended or job == before
         if job.status == "succeeded":
             assert job.fine_tuned_model == "m"
@@ -121,6 +125,9 @@ class TuningMachine(RuleBasedStateMachine):
                 self.note(job)
             theirs = self.jobs.jobs.get(job.id)
             assert not job.ended or theirs is None or theirs.state == job.status
+            assert not job.holding or theirs is None or theirs.state not in ("queued", "running")
+            assert not job.paused or theirs is None or theirs.state == "paused"
+            assert job.paused or theirs is None or theirs.state != "paused"
         listed = self.files.page("me", Page(100), "fine-tune-results").items
         assert len(listed) == sum(job.kept for job in self.seen.values())
 

@@ -25,6 +25,7 @@ from . import batch_records as records_of
 from .batch_outputs import ERRORS, OUTPUT, partial, whole
 from .batch_records import StoredBatch
 from .files import Files, StoredFile
+from .making import made_once
 from .once import Once
 from .shelf import Found, Page, Shelf
 
@@ -60,23 +61,13 @@ class Batches:
                 param="endpoint",
                 code="unsupported_endpoint",
             )
-        claim = self._once.claim(tenant, key, f"batches {request}", self._shelf.new_id())
-        if self._shelf.find(tenant, claim.id) is None:
-            file = self._files.find(tenant, request.input_file_id)
-            if file is None:
-                raise NotFound(
-                    f"There is no file {request.input_file_id[:80]!r}; upload it with purpose 'batch'.",
-                    param="input_file_id",
-                )
-            if file.purpose != "batch":
-                raise RequestError(
-                    f"The file's purpose is {file.purpose!r}; upload it again with purpose 'batch'.",
-                    param="input_file_id",
-                    code="invalid_purpose",
-                )
-            self._shelf.add(tenant, records_of.begun(claim.id, request, by))
-        self._once.made(tenant, key, claim)
-        return self.get(tenant, claim.id)
+
+        def begun(id: str) -> StoredBatch:
+            self._files.require(tenant, request.input_file_id, "batch", "input_file_id")
+            return records_of.begun(id, request, by)
+
+        asked = f"batches {request}"
+        return self.get(tenant, made_once(self._once, self._shelf, tenant, key, asked, begun))
 
     def get(self, tenant: str, id: str) -> StoredBatch:
         """As its job is now. Raises NotFound."""

@@ -62,11 +62,11 @@ class Embedder:
             raise EngineFailed("The model gave another number of vectors than it was asked for; try again.")
         return Embedded([base64.b64decode(row.embedding) for row in found.data], found.usage.prompt_tokens)
 
-    async def embed_patiently(self, model: str, texts: list[str]) -> list[bytes]:
+    async def embed_patiently(self, model: str, texts: list[str]) -> Embedded:
         """As `embed`, for work that nobody waits for: through a restart of the model, and behind those who ask."""
         for attempt in range(TRIES):
             try:
-                return (await self.embed(model, texts, wait=WAIT_SECONDS)).vectors
+                return await self.embed(model, texts, wait=WAIT_SECONDS)
             except (Overloaded, EngineFailed, GenAIStackError) as error:
                 if attempt == TRIES - 1 or (error.status < 500 and error.status != 429):
                     raise

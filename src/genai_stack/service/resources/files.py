@@ -17,9 +17,9 @@ import msgspec
 from ...errors import Conflict, NotFound, RequestError
 from ...ports import ObjectInfo, ObjectStore, RecordStore
 from ...protocol.files import ExpiresAfter, FileObject, MadePurpose, Purpose
-from . import ids
 from .once import Claim, Once, gone
 from .shelf import Found, Page, Shelf
+from .unfiled import Unfiled
 
 BATCH_DAYS = 30
 NAME_BYTES = 255
@@ -54,6 +54,7 @@ class Files:
 
     def __init__(self, objects: ObjectStore, records: RecordStore, once: Once) -> None:
         self.objects = objects
+        self.unfiled = Unfiled(objects, records)
         self._once = once
         self._shelf = Shelf(records, StoredFile, "files", "file-", "file")
         self.busy: dict[str, Callable[[str, str], bool]] = {}
@@ -63,10 +64,11 @@ class Files:
 
     def store(self, content: Iterable[bytes]) -> ObjectInfo:
         """Content that belongs to no file yet."""
-        return self.objects.put(f"files/{ids.new('')}", content)
+        return self.objects.put(self.unfiled.new_key(), content)
 
     def drop(self, blob: ObjectInfo) -> None:
         self.objects.delete(blob.key)
+        self.unfiled.filed(blob.key)
 
     def create(
         self,
@@ -109,7 +111,11 @@ class Files:
             if (there := self.find(tenant, id)) is None:
                 raise gone(claim)
             return there
-        return file if self._shelf.add(tenant, file) else self.get(tenant, id)
+        self.unfiled.goes_to(blob.key, self._shelf.place(tenant), id)
+        there = file if self._shelf.add(tenant, file) else self.get(tenant, id)
+        if there.blob == blob.key:
+            self.unfiled.filed(blob.key)
+        return there
 
     def find(self, tenant: str, id: str) -> StoredFile | None:
         """None for one that has expired, or is being removed."""
@@ -120,6 +126,18 @@ class Files:
         """Raises NotFound."""
         if (file := self.find(tenant, id)) is None:
             raise self.absent(id)
+        return file
+
+    def require(self, tenant: str, id: str, purpose: Purpose, param: str) -> StoredFile:
+        """A file for `purpose`, which the request named in `param`. Raises NotFound, RequestError."""
+        if (file := self.find(tenant, id)) is None:
+            raise NotFound(f"There is no file {id[:80]!r}; upload it with purpose '{purpose}'.", param=param)
+        if file.purpose != purpose:
+            raise RequestError(
+                f"The file's purpose is {file.purpose!r}; upload it again with purpose '{purpose}'.",
+                param=param,
+                code="invalid_purpose",
+            )
         return file
 
     def absent(self, id: str) -> NotFound:

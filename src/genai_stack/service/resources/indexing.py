@@ -7,12 +7,14 @@ asks about it, and so again after a crash. Doing it twice is the same as doing i
 from __future__ import annotations
 
 import asyncio
+import time
 from array import array
 from contextlib import suppress
 
 from ...errors import GenAIStackError, InvalidDocument, ObjectNotFound
 from ...ports import DocumentReader, Passage, VectorIndex
 from ...protocol.stores import FileFault
+from ..charging import Charges
 from .chunks import chunks
 from .embedder import Embedder
 from .files import Files, StoredFile
@@ -35,10 +37,11 @@ class Indexing:
         index: VectorIndex,
         reader: DocumentReader,
         embedder: Embedder,
+        charges: Charges | None = None,
         *,
         settle: float = 0.0,
     ) -> None:
-        self._settle = settle
+        self._charges, self._settle = charges, settle
         self._kept, self._files, self._index = kept, files, index
         self._reader, self._embedder = reader, embedder
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,21 +106,43 @@ class Indexing:
             raise InvalidDocument("The file has no words in it; send one that has.", code="invalid_file")
         passages: list[Passage] = []
         owners, vectors, waiting = array("I"), bytearray(), list[str]()
+        read, began = 0, time.time()
+
+        async def embed(texts: list[str]) -> None:
+            nonlocal read
+            found = await self._embedder.embed_patiently(store.model, texts)
+            read += found.tokens
+            vectors.extend(b"".join(found.vectors))
+
         for chunk in chunks(text, tokens, kept.chunking, max(longest - SPARE, SPARE)):
             owners.extend([len(passages)] * len(chunk.stretches))
             passages.append(chunk.passage)
             waiting += chunk.stretches
             while len(waiting) >= BATCH:
-                vectors += b"".join(await self._embedder.embed_patiently(store.model, waiting[:BATCH]))
+                await embed(waiting[:BATCH])
                 del waiting[:BATCH]
         if waiting:
-            vectors += b"".join(await self._embedder.embed_patiently(store.model, waiting))
+            await embed(waiting)
 
         def finish() -> None:  # in one thread: a cancel mustn't come in between
+            self._charge(place, store, kept, read, began)
             usage = self._index.put(store.id, kept.indexed, passages, bytes(vectors), owners)
             self._kept.completed(place, kept, usage)
 
         await asyncio.to_thread(finish)
+
+    def _charge(self, place: Place, store: StoredStore, kept: KeptFile, tokens: int, began: float) -> None:
+        tenant, _, id = place
+        if self._charges is not None and tokens:
+            self._charges.indexing(
+                id=f"{store.id}-{id}-{kept.created_at}-{kept.life}",
+                tenant=tenant,
+                key=kept.key or tenant,
+                model=store.model,
+                tokens=tokens,
+                ended=time.time(),
+                began=began,
+            )
 
 
 def _fault(error: Exception) -> FileFault:

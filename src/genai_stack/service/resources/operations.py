@@ -69,6 +69,8 @@ TUNING = (
     Operation("post", _JOBS, "createTuningJob", "Fine-tune a model", tuning.TuningJob, tuning.TuningRequest),
     Operation("get", f"{_JOBS}/{{id}}", "showTuningJob", "Show a fine-tuning job", tuning.TuningJob),
     Operation("post", f"{_JOBS}/{{id}}/cancel", "cancelTuningJob", "Stop a fine-tuning job", tuning.TuningJob),
+    Operation("post", f"{_JOBS}/{{id}}/pause", "pauseTuningJob", "Pause a fine-tuning job", tuning.TuningJob),
+    Operation("post", f"{_JOBS}/{{id}}/resume", "resumeTuningJob", "Go on with a paused job", tuning.TuningJob),
     Operation(
         "get", f"{_JOBS}/{{id}}/events", "listTuningEvents", "What a job tells, newest first",
         tuning.TuningEventList, query=CURSOR,

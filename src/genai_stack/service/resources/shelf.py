@@ -53,13 +53,13 @@ class Shelf(Generic[T]):
     def add(self, tenant: str, item: T) -> bool:
         """False, changing nothing, where that id is there already."""
         try:
-            self._records.put(self._place(tenant), item.id, _plain(item), if_version=0)
+            self._records.put(self.place(tenant), item.id, _plain(item), if_version=0)
         except ConditionFailed:
             return False
         return True
 
     def find(self, tenant: str, id: str) -> T | None:
-        record = self._records.get(self._place(tenant), id) if self.valid(id) else None
+        record = self._records.get(self.place(tenant), id) if self.valid(id) else None
         return msgspec.convert(record.item, self._kind) if record else None
 
     def get(self, tenant: str, id: str) -> T:
@@ -72,7 +72,7 @@ class Shelf(Generic[T]):
         """The item after `to`, a function of what it was, applied to its newest state. Raises NotFound, and what `to`
         raises."""
         while True:
-            record = self._records.get(self._place(tenant), id) if self.valid(id) else None
+            record = self._records.get(self.place(tenant), id) if self.valid(id) else None
             if record is None:
                 raise self.absent(id)
             before = msgspec.convert(record.item, self._kind)
@@ -80,20 +80,20 @@ class Shelf(Generic[T]):
             if after == before:
                 return before
             try:
-                self._records.put(self._place(tenant), id, _plain(after), if_version=record.version)
+                self._records.put(self.place(tenant), id, _plain(after), if_version=record.version)
                 return after
             except ConditionFailed:
                 continue
 
     def remove(self, tenant: str, id: str) -> None:
-        self._records.delete(self._place(tenant), id)
+        self._records.delete(self.place(tenant), id)
 
     def page(self, tenant: str, page: Page, keep: Callable[[T], bool] = lambda _: True) -> Found[T]:
         found: list[T] = []
         after, descending = page.after, page.order == "desc"
         while len(found) <= page.limit:
             rows = min(page.limit + 1, _ROWS)
-            records = self._records.query(self._place(tenant), after=after, limit=rows, descending=descending)
+            records = self._records.query(self.place(tenant), after=after, limit=rows, descending=descending)
             items = (msgspec.convert(record.item, self._kind) for record in records)
             found += (item for item in items if keep(item))
             if len(records) < rows:
@@ -104,7 +104,8 @@ class Shelf(Generic[T]):
     def absent(self, id: str) -> NotFound:
         return NotFound(f"There is no {self._noun} {id[:80]!r}; list them to see what there is.", param="id")
 
-    def _place(self, tenant: str) -> str:
+    def place(self, tenant: str) -> str:
+        """The collection of what is a tenant's."""
         return f"{self._collection}/{tenant}"
 
 

@@ -147,7 +147,12 @@ class StoreFiles:
     # A batch is a record that is made first, and its files after it; whoever looks finishes that.
 
     def create_batch(
-        self, tenant: str, store: str, requests: list[StoreFileRequest], key: bytes | None
+        self,
+        tenant: str,
+        store: str,
+        requests: list[StoreFileRequest],
+        key: bytes | None,
+        by: str | None = None,
     ) -> StoredFileBatch:
         """Raises NotFound for a file, Conflict."""
         place = f"{tenant}/{store}"
@@ -156,7 +161,7 @@ class StoreFiles:
             if claim.made:
                 raise gone(claim)
             self.check_there(tenant, (request.file_id for request in requests), "file_ids")
-            files = tuple(store_records.wanted(request) for request in requests)
+            files = tuple(store_records.wanted(request, by) for request in requests)
             self._batches.add(place, StoredFileBatch(claim.id, int(time.time()), files))
         self._once.made(tenant, key, claim)
         return self.batch(tenant, store, claim.id)

@@ -28,11 +28,12 @@ DAY = 86_400
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A file that is to come into a store."""
+    """A file that is to come into a store, asked for with the API key of that id."""
 
     file_id: str
     attributes: dict[str, str | float | bool] = {}
     chunking: StaticChunking = StaticChunking()
+    key: str | None = None
 
 
 class StoredStore(msgspec.Struct, frozen=True):
@@ -73,7 +74,7 @@ class StoredStore(msgspec.Struct, frozen=True):
 
 class KeptFile(msgspec.Struct, frozen=True):
     """A file in a store; `life` counts how often it was sent through the indexing. `stale`: its attributes are newer
-    than the index's."""
+    than the index's. `key` is the id of the API key that pays for its indexing."""
 
     id: str
     created_at: int
@@ -87,6 +88,7 @@ class KeptFile(msgspec.Struct, frozen=True):
     batch: str | None = None
     stale: bool = False
     leaving: bool = False
+    key: str | None = None
 
     @property
     def indexed(self) -> IndexedFile:
@@ -125,8 +127,9 @@ class StoredFileBatch(msgspec.Struct, frozen=True):
         return FileBatch(self.id, self.created_at, store, status, counts)
 
 
-def wanted(request: StoreFileRequest) -> Wanted:
-    return Wanted(request.file_id, request.attributes or {}, chunking_of(request.chunking_strategy))
+def wanted(request: StoreFileRequest, key: str | None = None) -> Wanted:
+    chunking = chunking_of(request.chunking_strategy)
+    return Wanted(request.file_id, request.attributes or {}, chunking, key)
 
 
 def chunking_of(strategy: Chunking | None) -> StaticChunking:
@@ -134,7 +137,8 @@ def chunking_of(strategy: Chunking | None) -> StaticChunking:
 
 
 def kept(file: Wanted, name: str, batch: str | None) -> KeptFile:
-    return KeptFile(file.file_id, int(time.time()), name, file.attributes, file.chunking, batch=batch)
+    now = int(time.time())
+    return KeptFile(file.file_id, now, name, file.attributes, file.chunking, batch=batch, key=file.key)
 
 
 def again(now: KeptFile, file: Wanted, batch: str | None) -> KeptFile:
@@ -152,6 +156,7 @@ def again(now: KeptFile, file: Wanted, batch: str | None) -> KeptFile:
         last_error=None,
         batch=batch,
         stale=False,
+        key=file.key,
     )
 
 

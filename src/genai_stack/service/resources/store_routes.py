@@ -29,11 +29,12 @@ from ...protocol.stores import (
 )
 from .. import intake
 from ..exchange import Exchange, Handler, UntilGone
+from ..limits import Limiter
 from ..usage import Used
 from . import store_records
-from .asked import idempotency_key, page, path_id, query, tenant
+from .asked import idempotency_key, page, path_id, principal, query, tenant
 from .indexing import Indexing
-from .searching import Searching
+from .searching import OWN, Searching
 from .shelf import Found, Kept, Page
 from .store_files import StoreFiles
 from .store_records import StoredStore
@@ -54,6 +55,8 @@ PATHS = {
     f"{BATCHES}/{{batch}}/cancel": ("POST",),
     f"{BATCHES}/{{batch}}/files": ("GET",),
 }
+INDEXED = (StoreRequest, StoreFileRequest, FileBatchRequest)
+"""Requests that make a model work, whose key needs money for it."""
 T = TypeVar("T", bound=Kept)
 Act = Callable[..., Any]
 
@@ -76,6 +79,7 @@ def routes(
     index: VectorIndex,
     indexing: Indexing,
     searching: Searching,
+    limiter: Limiter,
     max_body_bytes: int,
 ) -> dict[str, dict[str, Handler]]:
     async def body(exchange: Exchange) -> bytes:
@@ -88,6 +92,8 @@ def routes(
             if reads_body is True:
                 await body(exchange)
             request = decode(reads_body, await body(exchange)) if isinstance(reads_body, type) else None
+            if reads_body in INDEXED:
+                await limiter.check(principal(exchange))
             indexing.attend()
             owner = tenant(exchange)
             args = (owner, exchange) if request is None else (owner, exchange, request)
@@ -102,7 +108,7 @@ def routes(
         return store.shown(*files.counts(owner, store.id))
 
     def create(owner: str, exchange: Exchange, request: StoreRequest) -> VectorStore:
-        return shown(owner, stores.create(owner, request, idempotency_key(exchange)))
+        return shown(owner, stores.create(owner, request, idempotency_key(exchange), principal(exchange).id))
 
     def list_(owner: str, exchange: Exchange) -> VectorStoreList:
         found = _turned(query(exchange, *CURSORS), lambda asked: stores.page(owner, asked))
@@ -123,17 +129,19 @@ def routes(
         request = decode(SearchRequest, await body(exchange))
         wait = intake.patience(exchange)
         indexing.attend()
+        who = principal(exchange)
+        if (ranker := request.ranking_options and request.ranking_options.ranker) not in (None, *OWN):
+            who.check_model(str(ranker), param="ranking_options.ranker")
+        await limiter.check(who)
         with UntilGone(exchange):
-            found, model, tokens = await searching.search(
-                tenant(exchange), path_id(exchange), request, wait=wait
-            )
+            found, model, tokens = await searching.search(who.tenant, path_id(exchange), request, wait=wait)
         exchange.model, exchange.used = model, Used(tokens)
         await exchange.answer(200, msgspec.json.encode(found))
 
     def attach(owner: str, exchange: Exchange, request: StoreFileRequest) -> Any:
         store = stores.usable(owner, path_id(exchange))
         files.check_there(owner, [request.file_id], "file_id")
-        files.attach(owner, store.id, store_records.wanted(request), None)
+        files.attach(owner, store.id, store_records.wanted(request, principal(exchange).id), None)
         return files.get(owner, store.id, request.file_id).shown(store.id)
 
     def list_files(owner: str, exchange: Exchange) -> StoreFileList:
@@ -177,7 +185,8 @@ def routes(
 
     def create_batch(owner: str, exchange: Exchange, request: FileBatchRequest) -> Any:
         store = stores.usable(owner, path_id(exchange)).id
-        batch = files.create_batch(owner, store, request.wanted, idempotency_key(exchange))
+        key, by = idempotency_key(exchange), principal(exchange).id
+        batch = files.create_batch(owner, store, request.wanted, key, by)
         return batch.shown(store, files.batch_counts(owner, store, batch))
 
     def show_batch(owner: str, exchange: Exchange) -> Any:

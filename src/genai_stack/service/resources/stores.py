@@ -39,7 +39,9 @@ class Stores:
         self._shelf = Shelf(records, StoredStore, "vector-stores", "vs_", "vector store")
         files.find_store, files.store_there = self.find, self._there
 
-    def create(self, tenant: str, request: StoreRequest, key: bytes | None) -> StoredStore:
+    def create(
+        self, tenant: str, request: StoreRequest, key: bytes | None, by: str | None = None
+    ) -> StoredStore:
         """Raises NotFound for a file, RequestError where no model embeds, Conflict."""
         claim = self._once.claim(tenant, key, f"stores {request}", self._shelf.new_id())
         if self._shelf.find(tenant, claim.id) is None:
@@ -51,7 +53,7 @@ class Stores:
             chunking = chunking_of(request.chunking_strategy)
             store = StoredStore(
                 claim.id, now, request.name or "", request.description, self._embedder(), now,
-                request.expires_after, request.metadata, tuple(Wanted(id, {}, chunking) for id in ids),
+                request.expires_after, request.metadata, tuple(Wanted(id, {}, chunking, by) for id in ids),
             )  # fmt: skip
             self._shelf.add(tenant, store)
         self._once.made(tenant, key, claim)

@@ -10,6 +10,7 @@ from ...ports import Services
 from ..charging import Charges
 from ..exchange import Handler
 from ..limits import Limiter
+from ..ranker import Ranker
 from . import batch_routes, file_routes, store_routes, tuning_routes, upload_routes
 from .batches import Batches
 from .embedder import Embedder
@@ -25,10 +26,12 @@ from .uploads import Uploads
 
 class Resources(NamedTuple):
     """`routes` are handlers by path and method; none of them asks for a key: the application does, before them. `close`
-    ends what goes on in the background, and comes before the end of what it uses."""
+    ends what goes on in the background, and comes before the end of what it uses. `sweep` removes what crashes and
+    expired uploads left; it waits on stores: call it in a thread."""
 
     routes: dict[str, dict[str, Handler]]
     close: Callable[[], Awaitable[None]]
+    sweep: Callable[[], None]
 
 
 def resources(
@@ -43,7 +46,12 @@ def resources(
     )
     tuning = Tuning(files, services.records, services.jobs, services.registry, once, charges)
     most = config.service.max_body_bytes
-    stored, close = _stores(services, files, once, most, settle)
+    stored, close = _stores(services, files, once, charges, limiter, most, settle)
+
+    def sweep() -> None:
+        files.unfiled.sweep()
+        uploads.sweep()
+
     return Resources(
         {
             **file_routes.routes(files, config.service.max_file_bytes),
@@ -53,19 +61,26 @@ def resources(
             **stored,
         },
         close,
+        sweep,
     )
 
 
-def _stores(services: Services, files: Files, once: Once, most: int, settle: float) -> Resources:
+Stored = tuple[dict[str, dict[str, Handler]], Callable[[], Awaitable[None]]]
+
+
+def _stores(
+    services: Services, files: Files, once: Once, charges: Charges, limiter: Limiter, most: int, settle: float
+) -> Stored:
     index, reader = services.vectors, services.reader
     if index is None or reader is None:
-        return Resources(store_routes.absent(), _nothing)
+        return store_routes.absent(), _nothing
     kept = StoreFiles(files, services.records, index, once)
     stores = Stores(kept, services.records, services.registry, index, once, services.embedders)
     embedder = Embedder(services.models)
-    indexing = Indexing(kept, files, index, reader, embedder, settle=settle)
-    searching = Searching(stores, kept, index, embedder)
-    return Resources(store_routes.routes(stores, kept, index, indexing, searching, most), indexing.close)
+    indexing = Indexing(kept, files, index, reader, embedder, charges, settle=settle)
+    ranker = Ranker(services.models)
+    searching = Searching(stores, kept, index, embedder, services.registry, ranker)
+    return store_routes.routes(stores, kept, index, indexing, searching, limiter, most), indexing.close
 
 
 async def _nothing() -> None:

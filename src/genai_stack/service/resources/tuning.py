@@ -15,14 +15,16 @@ from typing import Any
 import msgspec
 
 from ...errors import Conflict, GenAIStackError, NotFound, RequestError
-from ...ports import JobQueue, JobRequest, ModelRegistry, ModelVersion, RecordStore
+from ...ports import FINAL_STATES, Job, JobQueue, JobRequest, ModelRegistry, ModelVersion, RecordStore
 from ...protocol.tuning import TuningCheckpoint, TuningError, TuningEvent, TuningRequest
+from ...registry import register_checkpoints
 from ..charging import Charges, ran
 from . import tuning_events, tuning_records
 from .files import Files
+from .making import made_once
 from .once import Once
 from .shelf import Found, Page, Shelf
-from .tuning_records import StoredTuning
+from .tuning_records import KeptCheckpoint, StoredTuning
 
 
 class Tuning:
@@ -47,19 +49,21 @@ class Tuning:
     ) -> StoredTuning:
         """The job, asked for by the API key `by`. What its data holds is looked at when it runs. Raises NotFound for a
         file or the model, RequestError, Conflict."""
-        claim = self._once.claim(tenant, key, f"tuning {request}", self._shelf.new_id())
-        if self._shelf.find(tenant, claim.id) is None:
-            self._check_files(tenant, request)
+
+        def begun(id: str) -> StoredTuning:
+            for param in ("training_file", "validation_file"):
+                if (file := getattr(request, param)) is not None:
+                    self._files.require(tenant, file, "fine-tune", param)
             for integration in request.integrations or ():
                 raise RequestError(
                     f"'{integration.type[:80]}' isn't offered here; leave it out, and read the job's events.",
                     param="integrations",
                     code="unsupported_integration",
                 )
-            base = self._base(request.model)
-            self._shelf.add(tenant, tuning_records.begun(claim.id, request, base, self._files.new_id(), by))
-        self._once.made(tenant, key, claim)
-        return self.get(tenant, claim.id)
+            return tuning_records.begun(id, request, self._base(request.model), self._files.new_id(), by)
+
+        asked = f"tuning {request}"
+        return self.get(tenant, made_once(self._once, self._shelf, tenant, key, asked, begun))
 
     def get(self, tenant: str, id: str) -> StoredTuning:
         """As its job is now. Raises NotFound."""
@@ -77,6 +81,22 @@ class Tuning:
             raise Conflict(f"This job has {job.status}; it can't be cancelled.", code="job_ended")
         return job
 
+    def pause(self, tenant: str, id: str) -> StoredTuning:
+        """Returns when the pause is ordered; the job keeps what it has learned, and waits for `resume`. Nothing happens
+        to a job that is paused. Raises NotFound, and Conflict for one that has ended or is being cancelled."""
+        job = self._looked_at(tenant, self._shelf.change(tenant, id, tuning_records.held))
+        if not job.holding:
+            raise Conflict(f"This job has {_way(job)}; it can't be paused.", code="job_ended")
+        return job
+
+    def resume(self, tenant: str, id: str) -> StoredTuning:
+        """It goes on from the newest checkpoint. Nothing happens to a job that isn't paused. Raises NotFound, and
+        Conflict for one that has ended or is being cancelled."""
+        job = self._shelf.change(tenant, id, tuning_records.released)
+        if job.ended or job.stopping:
+            raise Conflict(f"This job has {_way(job)}; it can't be resumed.", code="job_ended")
+        return self._looked_at(tenant, job)
+
     def events(self, tenant: str, id: str, page: Page) -> Found[TuningEvent]:
         """Newest first. Raises NotFound, and RequestError for a cursor that is none of the job's."""
         job = self.get(tenant, id)
@@ -93,37 +113,25 @@ class Tuning:
             found = found[at + 1 :]
         return Found(found[: page.limit], len(found) > page.limit)
 
-    def checkpoints(self, tenant: str, id: str) -> list[TuningCheckpoint]:
-        """Those that a request may name. Raises NotFound."""
+    def checkpoints(self, tenant: str, id: str, page: Page) -> Found[TuningCheckpoint]:
+        """Those that a request may name, the newest first. Raises NotFound."""
         job = self.get(tenant, id)
-        found = tuning_events.checkpoint(job, self._told(job)[1])
-        if found is None:
-            return []
+        found = tuning_events.checkpoints(job, self._told(job)[1])
+        if page.after is not None:
+            found = [one for one in found if one.id < page.after]
+        there = [one for one in found if self._is_model(one.fine_tuned_model_checkpoint)]
+        return Found(there[: page.limit], len(there) > page.limit)
+
+    def _is_model(self, name: str) -> bool:
         try:
-            self._registry.get(found.fine_tuned_model_checkpoint)
+            self._registry.get(name)
         except NotFound:  # deleted since
-            return []
-        return [found]
+            return False
+        return True
 
     def busy(self, tenant: str, id: str) -> bool:
         job = self._shelf.find(tenant, id)
         return job is not None and not self._looked_at(tenant, job).ended
-
-    def _check_files(self, tenant: str, request: TuningRequest) -> None:
-        for param in ("training_file", "validation_file"):
-            if (id := getattr(request, param)) is None:
-                continue
-            file = self._files.find(tenant, id)
-            if file is None:
-                raise NotFound(
-                    f"There is no file {id[:80]!r}; upload it with purpose 'fine-tune'.", param=param
-                )
-            if file.purpose != "fine-tune":
-                raise RequestError(
-                    f"The file's purpose is {file.purpose!r}; upload it again with purpose 'fine-tune'.",
-                    param=param,
-                    code="invalid_purpose",
-                )
 
     def _base(self, name: str) -> ModelVersion:
         """What is tuned: the base as it is live now. Raises NotFound, and RequestError for one that can't be tuned."""
@@ -166,33 +174,45 @@ class Tuning:
 
     def _submitted(self, tenant: str, job: StoredTuning) -> None:
         """The queue knows the job from here on. Raises what the queue raises."""
-        try:
-            self._jobs.get(job.id)
+        if self._known(job):
             return
-        except NotFound:
-            pass
         train = self._files.use(tenant, job.training_file, job.id)
         held = self._files.use(tenant, job.validation_file, job.id) if job.validation_file else None
         address = self._files.objects.address
         spec = job.spec(address(train.blob), address(held.blob) if held else None)
-        model = ModelVersion(
-            job.makes,
-            "",
-            base=job.model,
-            job=job.id,
-            data=train.sha256,
-            parent=job.parent,
-            parent_source=job.source,
-        )
         try:
-            self._jobs.submit(JobRequest(job.id, "train", spec, model))
+            self._jobs.submit(JobRequest(job.id, "train", spec, job.promises(train.sha256)))
         except GenAIStackError:
             if self._jobs.get(job.id).state != "failed":  # a job that was refused tells of it itself
                 raise
 
+    def _known(self, job: StoredTuning) -> bool:
+        """Whether the queue knows it."""
+        try:
+            self._jobs.get(job.id)
+        except NotFound:
+            return False
+        return True
+
+    def _driven(self, tenant: str, job: StoredTuning) -> tuple[Job, bool]:
+        """The queue's job, brought to where the record wants it, and whether it was resumed now."""
+        if job.stopping:
+            return self._jobs.cancel(job.id), False
+        theirs = self._jobs.get(job.id)
+        resumes = job.resuming
+        if job.holding and theirs.state in ("queued", "running"):
+            theirs = self._jobs.pause(job.id)
+            resumes = not self._shelf.get(tenant, job.id).holding  # it was taken back meanwhile
+        if resumes and theirs.state == "paused":
+            theirs = self._jobs.resume(job.id)
+            return theirs, theirs.state != "paused"
+        return theirs, False
+
     def _followed(self, tenant: str, job: StoredTuning) -> StoredTuning:
+        if job.holding and not self._known(job):
+            return self._shelf.change(tenant, job.id, tuning_records.kept_back)
         self._submitted(tenant, job)
-        theirs = self._jobs.cancel(job.id) if job.stopping else self._jobs.get(job.id)
+        theirs, resumed = self._driven(tenant, job)
         told, measured = self._told(job) if theirs.state != "queued" else ([], [])
         error, tokens = None, None
         if theirs.state == "failed":
@@ -216,12 +236,32 @@ class Tuning:
                 began=job.created_at,
                 ran=ran(theirs),
             )
+        checkpoints = self._kept_checkpoints(tenant, job, theirs, told) if theirs.state in FINAL_STATES else ()
         finish = tuning_events.finish(measured, theirs.started)
         return self._shelf.change(
             tenant,
             job.id,
-            lambda now: tuning_records.followed(now, theirs, error, tokens, finish, kept),
+            lambda now: tuning_records.followed(
+                now,
+                theirs,
+                error,
+                tokens,
+                finish,
+                kept,
+                checkpoints=checkpoints,
+                life=job.life,
+                resumed=resumed,
+            ),
         )
+
+    def _kept_checkpoints(
+        self, tenant: str, job: StoredTuning, theirs: Job, told: list[dict[str, Any]]
+    ) -> tuple[KeptCheckpoint, ...]:
+        """What the job kept on its way, registered."""
+        file = self._files.find(tenant, job.training_file)
+        model = job.promises(file.sha256 if file else None)
+        found = register_checkpoints(self._registry, model, theirs.output, told)
+        return tuple(KeptCheckpoint(step, int(made.created), made.name) for step, made in found.items())
 
     def _keep_results(self, tenant: str, job: StoredTuning, measured: list[dict[str, Any]]) -> None:
         if self._files.find(tenant, job.results) is not None:
@@ -255,6 +295,10 @@ class Tuning:
             return {}
         pairs = ((data.get("train"), job.training_file), (data.get("validation"), job.validation_file))
         return {str(address): id for address, id in pairs if address and id}
+
+
+def _way(job: StoredTuning) -> str:
+    return job.status if job.ended else "been cancelled"
 
 
 def _refused(now: StoredTuning, *, fault: TuningError) -> StoredTuning:

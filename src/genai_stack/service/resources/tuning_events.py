@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, cast
 
 from ...protocol.tuning import CheckpointMetrics, TuningCheckpoint, TuningEvent
-from .tuning_records import StoredTuning
+from .tuning_records import KeptCheckpoint, StoredTuning
 
 Line = Mapping[str, Any]
 _FRAME = ("time", "level", "type", "message")
@@ -45,21 +45,28 @@ def results(measured: Sequence[Line]) -> Iterator[bytes]:
         yield (",".join(str(told.get(name, "")) for name in COLUMNS) + "\n").encode()
 
 
-def checkpoint(job: StoredTuning, measured: Sequence[Line]) -> TuningCheckpoint | None:
-    """The end of a job that succeeded, which is the model itself; None for any other."""
-    if job.status != "succeeded" or job.fine_tuned_model is None or job.finished_at is None:
-        return None
+def checkpoints(job: StoredTuning, measured: Sequence[Line]) -> list[TuningCheckpoint]:
+    """What a job that has ended kept on its way, the newest first; of one that succeeded that is the model itself."""
     told = [metrics(line) for line in measured]
-    step = max((int(line.get("step", 0)) for line in told), default=0)
-    loss = next((line["train_loss"] for line in reversed(told) if "train_loss" in line), None)
-    held = next((line["valid_loss"] for line in reversed(told) if "valid_loss" in line), None)
+    found = [*job.checkpoints]
+    if job.fine_tuned_model is not None and job.finished_at is not None:
+        last = max((int(line.get("step", 0)) for line in told), default=0)
+        found.append(KeptCheckpoint(last, job.finished_at, job.fine_tuned_model))
+    return [_checkpoint(job, one, told) for one in reversed(found)]
+
+
+def _checkpoint(job: StoredTuning, kept: KeptCheckpoint, told: Sequence[Line]) -> TuningCheckpoint:
+    """With the last losses that were measured up to its step."""
+    before = [line for line in told if line.get("step", 0) <= kept.step]
+    loss = next((line["train_loss"] for line in reversed(before) if "train_loss" in line), None)
+    held = next((line["valid_loss"] for line in reversed(before) if "valid_loss" in line), None)
     return TuningCheckpoint(
-        id=f"ftckpt_{_tail(job)}",
-        created_at=job.finished_at,
-        fine_tuned_model_checkpoint=job.fine_tuned_model,
+        id=f"ftckpt_{_tail(job)}{kept.step:08}",
+        created_at=kept.created_at,
+        fine_tuned_model_checkpoint=kept.model,
         fine_tuning_job_id=job.id,
-        metrics=CheckpointMetrics(step, loss, held, held),
-        step_number=step,
+        metrics=CheckpointMetrics(kept.step, loss, held, held),
+        step_number=kept.step,
     )
 
 

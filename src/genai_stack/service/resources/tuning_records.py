@@ -1,5 +1,6 @@
 """A fine-tuning job as it is kept, and the ways it may go: validating_files → queued → running → succeeded, failed or
-cancelled. What has ended stays as it is, whoever looks and however often.
+cancelled. A pause leads back to queued, where the job stays until it is resumed into its next life. What has ended
+stays as it is, whoever looks and however often.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ from typing import Any
 
 import msgspec
 
-from ... import names
 from ...errors import RequestError
 from ...learning_rates import DEFAULTS
-from ...ports import FINAL_STATES, Job, JobState, ModelVersion
+from ...ports import FINAL_STATES, Job, ModelVersion
 from ...protocol.tuning import (
     Dpo,
     DpoHyperparameters,
@@ -25,17 +25,30 @@ from ...protocol.tuning import (
     TuningRequest,
     TuningStatus,
 )
+from ...registry import tuned
 
 RANK: dict[TuningStatus, int] = {
     "validating_files": 0, "queued": 1, "running": 2, "succeeded": 3, "failed": 3, "cancelled": 3,
 }  # fmt: skip
 DEFAULT_SUFFIX = "tuned"
+KEPT_EPOCHS = 3
+"""The last epochs of a job of which each leaves a model."""
+
+
+class KeptCheckpoint(msgspec.Struct, frozen=True):
+    """What the job was after `step`, as the model of that name."""
+
+    step: int
+    created_at: int
+    model: str
 
 
 class StoredTuning(msgspec.Struct, frozen=True):
     """`source` is what the job is told of its base, `parent` is that base (NAME@VERSION). `promised`: its job is to be
     submitted, or was. `stopping`: it is to be cancelled. `results` is the id chosen for its results file, `kept`
-    whether that is there. `key` is the id of the API key it was asked for with."""
+    whether that is there. `key` is the id of the API key it was asked for with. `holding`: it is to be paused, or is;
+    `paused`: the queue holds it; `resuming`: it is to be resumed. `life` counts the resumes.
+    `checkpoints` are noted with its end."""
 
     id: str
     created_at: int
@@ -59,15 +72,15 @@ class StoredTuning(msgspec.Struct, frozen=True):
     kept: bool = False
     parent: str | None = None
     key: str | None = None
+    holding: bool = False
+    paused: bool = False
+    resuming: bool = False
+    life: int = 0
+    checkpoints: tuple[KeptCheckpoint, ...] = ()
 
     @property
     def ended(self) -> bool:
         return self.status in FINAL_STATES
-
-    @property
-    def makes(self) -> str:
-        """The name of the model that comes of it."""
-        return names.fine_tuned(self.model, self.suffix, self.id)
 
     def shown(self, tenant: str) -> TuningJob:
         given = self.method.supervised and self.method.supervised.hyperparameters
@@ -85,11 +98,18 @@ class StoredTuning(msgspec.Struct, frozen=True):
             validation_file=self.validation_file,
             fine_tuned_model=self.fine_tuned_model,
             finished_at=self.finished_at,
-            estimated_finish=None if self.ended else self.estimated_finish,
+            estimated_finish=None if self.ended or self.paused else self.estimated_finish,
             trained_tokens=self.trained_tokens,
             error=self.error,
             metadata=self.metadata,
+            paused=self.paused,
         )
+
+    def promises(self, data: str | None) -> ModelVersion:
+        """The model that is to come of it, out of data with that SHA-256."""
+        base = ModelVersion(self.model, self.source)
+        made = tuned(base, self.suffix, self.id, data)
+        return msgspec.structs.replace(made, parent=self.parent)
 
     def spec(self, training: str, validation: str | None) -> dict[str, Any]:
         """The training program's, with the addresses of its data."""
@@ -110,6 +130,7 @@ class StoredTuning(msgspec.Struct, frozen=True):
             "base": self.source,
             "data": data,
             "seed": self.seed,
+            "keep_epochs": KEPT_EPOCHS,
             "hyperparameters": {name: value for name, value in told.items() if value is not None},
         }
 
@@ -138,7 +159,9 @@ def begun(
 def failed(job: StoredTuning, error: TuningError) -> StoredTuning:
     if job.ended:
         return job
-    return msgspec.structs.replace(job, status="failed", error=error, finished_at=int(time.time()))
+    return msgspec.structs.replace(
+        job, status="failed", error=error, finished_at=int(time.time()), holding=False, paused=False
+    )
 
 
 def stopped(job: StoredTuning) -> StoredTuning:
@@ -146,17 +169,53 @@ def stopped(job: StoredTuning) -> StoredTuning:
     if job.ended:
         return job
     if not job.promised:
-        return msgspec.structs.replace(job, status="cancelled", finished_at=int(time.time()))
+        return msgspec.structs.replace(
+            job, status="cancelled", finished_at=int(time.time()), holding=False, paused=False
+        )
     return msgspec.structs.replace(job, stopping=True)
 
 
+def held(job: StoredTuning) -> StoredTuning:
+    """On its way to be paused."""
+    if job.ended or job.stopping:
+        return job
+    return msgspec.structs.replace(job, holding=True, resuming=False)
+
+
+def kept_back(job: StoredTuning) -> StoredTuning:
+    """Paused before it came into the queue."""
+    return msgspec.structs.replace(job, paused=True) if job.holding and not job.ended else job
+
+
+def released(job: StoredTuning) -> StoredTuning:
+    """On its way to be resumed, where it is paused or on its way there."""
+    if job.ended or job.stopping or not (job.holding or job.paused):
+        return job
+    return msgspec.structs.replace(job, holding=False, paused=False, resuming=True, life=job.life + 1)
+
+
 def followed(
-    now: StoredTuning, job: Job, error: TuningError | None, tokens: int | None, finish: int | None, kept: bool
+    now: StoredTuning,
+    job: Job,
+    error: TuningError | None,
+    tokens: int | None,
+    finish: int | None,
+    kept: bool,
+    *,
+    checkpoints: tuple[KeptCheckpoint, ...] = (),
+    life: int = 0,
+    resumed: bool = False,
 ) -> StoredTuning:
-    """After a look at the queue's job, whichever order looks are noted in."""
-    states: dict[JobState, TuningStatus] = {state: state for state in ("queued", "running", *FINAL_STATES)}
-    status = states[job.state]
-    if now.ended or RANK[status] < RANK[now.status]:
+    """After a look at the queue's job, in the life that the job had when the look began. Whichever order looks are
+    noted in, a job goes back from where it is by a pause alone."""
+    if now.ended or (life != now.life and job.state not in FINAL_STATES):
+        return now
+    if resumed:
+        now = msgspec.structs.replace(now, resuming=False)
+    if job.state == "paused":
+        return now if now.resuming else msgspec.structs.replace(now, status="queued", paused=True)
+    status: TuningStatus = job.state
+    if RANK[status] < RANK[now.status] or (now.paused and status == "running"):
         return now
     after = msgspec.structs.replace(now, status=status, estimated_finish=finish or now.estimated_finish)
     if not after.ended:
@@ -168,6 +227,10 @@ def followed(
         trained_tokens=tokens,
         error=error if status == "failed" else None,
         kept=kept,
+        checkpoints=checkpoints,
+        holding=False,
+        paused=False,
+        resuming=False,
     )
 
 

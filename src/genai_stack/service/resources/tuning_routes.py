@@ -1,4 +1,4 @@
-"""/v1/fine_tuning/jobs: create, list, retrieve, cancel, events, checkpoints."""
+"""/v1/fine_tuning/jobs: create, list, retrieve, cancel, pause, resume, events, checkpoints."""
 
 from __future__ import annotations
 
@@ -38,9 +38,12 @@ def routes(tuning: Tuning, limiter: Limiter, max_body_bytes: int) -> dict[str, d
     async def show(exchange: Exchange) -> None:
         await _show(exchange, await asyncio.to_thread(tuning.get, tenant(exchange), path_id(exchange)))
 
-    async def cancel(exchange: Exchange) -> None:
-        await intake.body(exchange, max_body_bytes)
-        await _show(exchange, await asyncio.to_thread(tuning.cancel, tenant(exchange), path_id(exchange)))
+    def ordering(order: Callable[[str, str], StoredTuning]) -> Handler:
+        async def handle(exchange: Exchange) -> None:
+            await intake.body(exchange, max_body_bytes)
+            await _show(exchange, await asyncio.to_thread(order, tenant(exchange), path_id(exchange)))
+
+        return handle
 
     async def events(exchange: Exchange) -> None:
         asked = page(query(exchange, "after", "limit"), default=20, most=1000)
@@ -49,16 +52,20 @@ def routes(tuning: Tuning, limiter: Limiter, max_body_bytes: int) -> dict[str, d
 
     async def checkpoints(exchange: Exchange) -> None:
         asked = page(query(exchange, "after", "limit"), default=10, most=100)
-        found = await asyncio.to_thread(tuning.checkpoints, tenant(exchange), path_id(exchange))
-        shown = [] if asked.after in [checkpoint.id for checkpoint in found] else found
+        found = await asyncio.to_thread(tuning.checkpoints, tenant(exchange), path_id(exchange), asked)
+        shown = found.items
         first, last = (shown[0].id, shown[-1].id) if shown else (None, None)
-        await exchange.answer(200, msgspec.json.encode(TuningCheckpointList(shown, False, first, last)))
+        await exchange.answer(
+            200, msgspec.json.encode(TuningCheckpointList(shown, found.has_more, first, last))
+        )
 
     jobs = "/v1/fine_tuning/jobs"
     return {
         jobs: {"GET": list_, "POST": create},
         f"{jobs}/{{id}}": {"GET": show},
-        f"{jobs}/{{id}}/cancel": {"POST": cancel},
+        f"{jobs}/{{id}}/cancel": {"POST": ordering(tuning.cancel)},
+        f"{jobs}/{{id}}/pause": {"POST": ordering(tuning.pause)},
+        f"{jobs}/{{id}}/resume": {"POST": ordering(tuning.resume)},
         f"{jobs}/{{id}}/events": {"GET": events},
         f"{jobs}/{{id}}/checkpoints": {"GET": checkpoints},
     }

@@ -13,8 +13,8 @@ from typing import Literal
 
 import msgspec
 
-from ...errors import RequestError
-from ...ports import ObjectInfo, RecordStore
+from ...errors import NotFound, Overloaded, RequestError
+from ...ports import ObjectInfo, Record, RecordStore
 from ...protocol.files import CompleteRequest, ExpiresAfter, FileObject, Purpose, Upload, UploadRequest
 from .files import Files, checked_name
 from .forms import too_large
@@ -26,6 +26,10 @@ PART_BYTES = 64 * 1024 * 1024
 KEPT_SECONDS = 86_400
 SWEPT = 20
 """Uploads that a new one looks over, oldest first, for those that are long over."""
+MOST_PENDING = 100
+"""Uploads that a tenant may have pending at a time."""
+OPEN = "uploads-open"
+"""Of every tenant, in the order in which they began: those whose parts may lie there."""
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -48,6 +52,8 @@ class StoredUpload(msgspec.Struct, frozen=True):
     status: Literal["pending", "completed", "cancelled", "expired"] = "pending"
     content: Content | None = None
     filed: bool = False
+    received: int = 0
+    """Bytes of all its parts, those that were sent again included."""
 
     def shown(self, file: FileObject | None = None) -> Upload:
         return Upload(
@@ -73,6 +79,7 @@ class Uploads:
 
     def __init__(self, files: Files, records: RecordStore, once: Once, max_bytes: int) -> None:
         self._files, self._once, self._max_bytes = files, once, max_bytes
+        self._records = records
         self._shelf = Shelf(records, StoredUpload, "uploads", "upload_", "upload")
         self._parts = Shelf(records, Part, "upload-parts", "part_", "part")
 
@@ -81,6 +88,7 @@ class Uploads:
         name = checked_name(request.filename, "filename")
         if request.bytes > self._max_bytes:
             raise too_large(self._max_bytes)
+        self.sweep(SWEPT)
         self._sweep(tenant)
         claim = self._once.claim(tenant, key, f"uploads {request}", self._shelf.new_id())
         now = int(time.time())
@@ -88,9 +96,12 @@ class Uploads:
             claim.id, request.bytes, now, now + OPEN_SECONDS, name, request.mime_type, request.purpose,
             self._files.new_id(), request.expires_after,
         )  # fmt: skip
-        if claim.made and self._shelf.find(tenant, claim.id) is None:
-            raise gone(claim)
-        self._shelf.add(tenant, upload)
+        if self._shelf.find(tenant, claim.id) is None:
+            if claim.made:
+                raise gone(claim)
+            self._refuse_many(tenant)
+            self._records.put(OPEN, claim.id, {"tenant": tenant})
+            self._shelf.add(tenant, upload)
         self._once.made(tenant, key, claim)
         return self._shelf.get(tenant, claim.id).shown()
 
@@ -105,8 +116,10 @@ class Uploads:
         """Raises as `pending` does; then the content is dropped."""
         try:
             self.pending(tenant, id)
+            self._shelf.change(tenant, id, lambda now: _with_more(now, blob.bytes))
             asked = f"parts {id} {blob.sha256}"
             claim = self._once.claim(tenant, key, asked, self._parts.new_id())
+            self._files.unfiled.goes_to(blob.key, self._parts.place(f"{tenant}/{id}"), claim.id)
             self._parts.add(f"{tenant}/{id}", Part(claim.id, int(time.time()), blob))
             part = self._parts.get(f"{tenant}/{id}", claim.id)
         except BaseException:
@@ -114,6 +127,8 @@ class Uploads:
             raise
         if part.blob.key != blob.key:
             self._files.drop(blob)
+        else:
+            self._files.unfiled.filed(blob.key)
         self._once.made(tenant, key, claim)
         return part
 
@@ -188,6 +203,7 @@ class Uploads:
                 return now
             return msgspec.structs.replace(now, status="completed", content=content)
 
+        self._files.unfiled.goes_to(content.blob.key, self._shelf.place(tenant), upload.id)
         after = self._shelf.change(tenant, upload.id, completed)
         if after.content != content:
             self._files.drop(content.blob)
@@ -215,6 +231,38 @@ class Uploads:
                 self._files.drop(part.blob)
                 self._parts.remove(place, part.id)
 
+    def sweep(self, most: int = 1_000_000) -> None:
+        """Ends what has expired of the `most` oldest uploads, whosever they are, so that no parts of them stay."""
+        for row in self._open(most):
+            tenant = str(row.item["tenant"])
+            try:
+                upload = self._looked_at(tenant, row.id)
+            except NotFound:  # never made, or swept since
+                upload = None
+            if upload is not None and upload.status == "pending":
+                return  # and so are those that began later
+            if upload is None or upload.status != "completed" or upload.filed:
+                self._drop_parts(tenant, row.id)
+                self._records.delete(OPEN, row.id)
+
+    def _open(self, most: int) -> Iterator[Record]:
+        after: str | None = None
+        while most > 0 and (rows := self._records.query(OPEN, after=after, limit=min(most, 100))):
+            yield from rows
+            most, after = most - len(rows), rows[-1].id
+
+    def _refuse_many(self, tenant: str) -> None:
+        now = time.time()
+        page = Page(MOST_PENDING)
+        open_ = self._shelf.page(tenant, page, lambda up: up.status == "pending" and up.expires_at > now)
+        if len(open_.items) >= MOST_PENDING:
+            error = Overloaded(
+                f"{MOST_PENDING} uploads are pending; complete or cancel some, or wait until they expire.",
+                code="too_many_uploads",
+            )
+            error.should_retry = False
+            raise error
+
     def _sweep(self, tenant: str) -> None:
         for upload in self._shelf.page(tenant, Page(SWEPT, order="asc")).items:
             if upload.expires_at > time.time() - KEPT_SECONDS:
@@ -222,6 +270,18 @@ class Uploads:
             if self._looked_at(tenant, upload.id).status != "completed" or upload.filed:
                 self._drop_parts(tenant, upload.id)
                 self._shelf.remove(tenant, upload.id)
+
+
+def _with_more(upload: StoredUpload, bytes: int) -> StoredUpload:
+    """Every part may be sent twice, since an answer may be lost; more than that is refused."""
+    received = upload.received + bytes
+    if received > 2 * upload.bytes + PART_BYTES:
+        raise RequestError(
+            f"{received} bytes of parts have come and {upload.bytes} were announced; complete the upload.",
+            param="data",
+            code="too_many_parts",
+        )
+    return msgspec.structs.replace(upload, received=received)
 
 
 def _over(upload: StoredUpload) -> RequestError:

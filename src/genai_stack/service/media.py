@@ -1,0 +1,149 @@
+"""Pictures and speech, by the models that the catalogue has for them: what is asked is checked here and goes on to
+vLLM's or vLLM-Omni's own route, and what they answer comes back."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from ..errors import EngineFailed, RequestError
+from ..hosted import Task
+from ..ports import ModelHost, ModelVersion, Reply
+from ..protocol import media
+from ..protocol.decoding import decode
+from . import intake
+from .catalogue import Catalogue
+from .exchange import Exchange, Handler, UntilGone
+from .limits import Limiter
+from .media_forms import received
+from .needs import model_for
+from .prices import Prices
+from .resources.asked import principal
+from .resources.operations import Operation
+from .upstream import refusal
+from .usage import counts
+
+IMAGES, EDITS = "/v1/images/generations", "/v1/images/edits"
+SPEECH = "/v1/audio/speech"
+TRANSCRIPTIONS, TRANSLATIONS = "/v1/audio/transcriptions", "/v1/audio/translations"
+OPERATIONS = (
+    Operation("post", IMAGES, "createImage", "Draw pictures", media.Pictures, media.ImageRequest),
+    Operation("post", EDITS, "editImage", "Change pictures", media.Pictures, media.EditForm, form=True),
+    Operation("post", SPEECH, "createSpeech", "Say a text", None, media.SpeechRequest),
+    Operation(
+        "post", TRANSCRIPTIONS, "createTranscription", "Write down speech", media.Transcript,
+        media.TranscriptionForm, form=True,
+    ),
+    Operation(
+        "post", TRANSLATIONS, "createTranslation", "Write down speech in English", media.Transcript,
+        media.TranslationForm, form=True,
+    ),
+)  # fmt: skip
+PICTURES = 16
+
+
+class Asking(NamedTuple):
+    """What every route here stands on."""
+
+    models: ModelHost
+    catalogue: Catalogue
+    limiter: Limiter
+    prices: Prices
+    max_body_bytes: int
+
+    async def model(
+        self, exchange: Exchange, request: msgspec.Struct, name: str | None, task: Task, size: int
+    ) -> ModelVersion:
+        """The one that answers, admitted for a request of `size` bytes. Raises NotFound and so on."""
+        who = principal(exchange)
+        version = await model_for(self.catalogue, who, name, task)
+        exchange.model, exchange.base = version.name, version.base
+        price = self.prices.of(version.name, version.base)
+        await self.limiter.admit(exchange, who, request, size, price)
+        return version
+
+    async def reply(
+        self, exchange: Exchange, model: str, route: str, body: bytes, kind: str = "application/json"
+    ) -> Reply:
+        wait = intake.patience(exchange)
+        with UntilGone(exchange):
+            reply = await self.models.invoke(model, route, body, wait=wait, kind=kind)
+        if reply.status != 200:
+            raise refusal(reply.status, reply.body)
+        if reply.content_type.startswith("application/json"):
+            exchange.used = counts(reply.body)
+        return reply
+
+
+def routes(asking: Asking) -> dict[str, Handler]:
+    """The handlers of what is posted."""
+
+    async def images(exchange: Exchange) -> None:
+        body = await intake.body(exchange, asking.max_body_bytes)
+        request = decode(media.ImageRequest, body)
+        version = await asking.model(exchange, request, request.model, "image", len(body))
+        asked = msgspec.structs.replace(request, model=version.name, response_format="b64_json")
+        reply = await asking.reply(exchange, version.name, IMAGES, msgspec.json.encode(asked))
+        await _show_pictures(exchange, reply, version.name)
+
+    async def edits(exchange: Exchange) -> None:
+        names = ("image", "image[]", "mask")
+        request, form = await received(exchange, media.EditForm, asking.max_body_bytes, *names)
+        given = len(form.files.get("image", ())) + len(form.files.get("image[]", ()))
+        if not 1 <= given <= PICTURES:
+            raise RequestError(
+                f"'image' comes once to {PICTURES} times, each a file; send as many.",
+                param="image",
+                code="missing_required_parameter" if not given else "invalid_value",
+            )
+        version = await asking.model(exchange, request, request.model, "image", len(form.body))
+        body = form.naming(version.name)
+        reply = await asking.reply(exchange, version.name, EDITS, body, form.kind)
+        await _show_pictures(exchange, reply, version.name)
+
+    async def speech(exchange: Exchange) -> None:
+        body = await intake.body(exchange, asking.max_body_bytes)
+        request = decode(media.SpeechRequest, body)
+        version = await asking.model(exchange, request, request.model, "speech", len(body))
+        asked = msgspec.structs.replace(request, model=version.name, stream_format=None)
+        reply = await asking.reply(exchange, version.name, SPEECH, msgspec.json.encode(asked))
+        await _pass_on(exchange, reply)
+
+    def heard(route: str, kind: type[media.TranslationForm]) -> Handler:
+        async def handle(exchange: Exchange) -> None:
+            request, form = await received(exchange, kind, asking.max_body_bytes, "file")
+            if form.files.get("file", [0]) == [0]:
+                raise RequestError(
+                    "'file' is missing; send one, with something in it.",
+                    param="file",
+                    code="missing_required_parameter",
+                )
+            if len(form.files["file"]) > 1:
+                raise RequestError("'file' comes twice; send one.", param="file", code="invalid_value")
+            version = await asking.model(exchange, request, request.model, "transcription", len(form.body))
+            body = form.naming(version.name)
+            await _pass_on(exchange, await asking.reply(exchange, version.name, route, body, form.kind))
+
+        return handle
+
+    return {
+        IMAGES: images,
+        EDITS: edits,
+        SPEECH: speech,
+        TRANSCRIPTIONS: heard(TRANSCRIPTIONS, media.TranscriptionForm),
+        TRANSLATIONS: heard(TRANSLATIONS, media.TranslationForm),
+    }
+
+
+async def _show_pictures(exchange: Exchange, reply: Reply, model: str) -> None:
+    try:
+        found = msgspec.json.decode(reply.body, type=media.Pictures)
+    except msgspec.MsgspecError as error:
+        raise EngineFailed(f"The model '{model}' answered without pictures: {error}.") from None
+    await exchange.answer(200, msgspec.json.encode(found))
+
+
+async def _pass_on(exchange: Exchange, reply: Reply) -> None:
+    kind = reply.content_type.encode("latin-1", "replace")
+    await exchange.answer(200, reply.body, kind=kind, headers=[(b"x-content-type-options", b"nosniff")])

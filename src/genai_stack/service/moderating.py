@@ -1,0 +1,91 @@
+"""/v1/moderations, by a guard model: a hosted model with task "moderation", asked as a chat."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any
+
+import msgspec
+
+from ..errors import EngineFailed
+from ..protocol.decoding import decode
+from ..protocol.moderation import ModerationRequest, ModerationResult, Moderations
+from . import intake
+from .exchange import Exchange, Handler, UntilGone
+from .media import Asking
+from .resources.operations import Operation
+from .upstream import refusal
+from .usage import Used, counts
+from .verdicts import verdict
+
+ROUTE = "/v1/moderations"
+OPERATIONS = (
+    Operation(
+        "post", ROUTE, "createModeration", "Say whether texts are harmful", Moderations, ModerationRequest
+    ),
+)
+CHAT = "/v1/chat/completions"
+ANSWER = 64
+"""Tokens that a verdict takes at the most."""
+AT_ONCE = 8
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+
+
+class _Completion(msgspec.Struct):
+    choices: list[_Choice]
+
+
+def moderated(asking: Asking) -> Handler:
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def judged(model: str, text: str, wait: float | None) -> tuple[ModerationResult, Used]:
+        body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": text}]}
+        body |= {"temperature": 0, "max_tokens": ANSWER}
+        async with turns:
+            reply = await asking.models.invoke(model, CHAT, msgspec.json.encode(body), wait=wait)
+        if reply.status != 200:
+            raise refusal(reply.status, reply.body)
+        try:
+            said = msgspec.json.decode(reply.body, type=_Completion).choices[0].message.content or ""
+        except (msgspec.MsgspecError, IndexError):
+            said = ""
+        found = verdict(said)
+        if found is None:
+            raise EngineFailed(
+                f"The model '{model}' doesn't say what a guard model says; name a Llama Guard or a Qwen3Guard-Gen "
+                "in stack.toml."
+            )
+        return found, counts(reply.body)
+
+    async def handle(exchange: Exchange) -> None:
+        body = await intake.body(exchange, asking.max_body_bytes)
+        wait = intake.patience(exchange)
+        request = decode(ModerationRequest, body)
+        version = await asking.model(exchange, request, request.model, "moderation", len(body))
+        with UntilGone(exchange):
+            told = await _together([judged(version.name, text, wait) for text in request.texts])
+        used = [one for _, one in told]
+        exchange.used = Used(sum(one.prompt for one in used), sum(one.completion for one in used))
+        results = [result for result, _ in told]
+        answer = Moderations(f"modr-{secrets.token_hex(12)}", version.name, results)
+        await exchange.answer(200, msgspec.json.encode(answer))
+
+    return handle
+
+
+async def _together(work: list[Any]) -> list[tuple[ModerationResult, Used]]:
+    """All of it, or the first failure, which ends the rest."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
