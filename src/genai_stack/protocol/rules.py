@@ -7,6 +7,12 @@ from typing import Any
 
 from ..errors import RequestError
 from .anatomy import AnatomyRequest
+from .conversations import (
+    ConversationItems,
+    ConversationRequest,
+    check_conversation,
+    check_conversation_items,
+)
 from .messages import AssistantMessage, JsonSchema, Message, NamedTool, Tool
 from .requests import (
     ChatRequest,
@@ -15,6 +21,7 @@ from .requests import (
     EmbeddingRequest,
     TokenizeRequest,
 )
+from .responses import ResponseRequest, check_response
 from .stores import (
     FileBatchRequest,
     SearchRequest,
@@ -132,6 +139,9 @@ RULES: dict[type[Any], Callable[[Any], None]] = {
     StoreFileRequest: check_store_file,
     FileBatchRequest: check_file_batch,
     SearchRequest: check_search,
+    ResponseRequest: check_response,
+    ConversationRequest: check_conversation,
+    ConversationItems: check_conversation_items,
 }
 
 

@@ -23,7 +23,7 @@ from ..ports import Services
 from . import health, intake, key_routes, log, models, openapi, usage_routes
 from .answers import Answers
 from .catalogue import Catalogue
-from .charging import Charges
+from .charging import RESPONSES, Charges
 from .exchange import CLIENT_GONE, ClientGone, Exchange, Handler, stopping
 from .inference import ROUTES, forward
 from .keys import ApiKeys
@@ -35,6 +35,7 @@ from .prices import Prices
 from .principal import KeyScope
 from .resources.once import Once
 from .resources.table import resources
+from .responses.table import talk
 from .usage import NOTHING
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ KEEP_ALIVE_SECONDS = 10.0
 SETTLE_SECONDS = 60.0
 """How long a request waits for the indexing that goes on, where nothing goes on between requests."""
 _EXCHANGE = "genai_stack.exchange"
+_CHARGED = frozenset((*ROUTES, RESPONSES))
 
 
 def build_app(
@@ -58,7 +60,8 @@ def build_app(
 ) -> ASGIApp:
     """The API over `services`. `keep_alive` is the silence, in seconds, after which a stream gets a comment. With
     `stage` the log's lines tell CloudWatch that stage's metrics. `freezes`: the process stands still between requests,
-    as a Lambda function does, so that what others do in the background is done before an answer ends.
+    as a Lambda function does, so that what others do in the background is done before an answer ends, and no
+    response is made there.
 
     When the server stops it closes `services.models`, in the event loop that used it, gives back what it holds of keys'
     limits and writes what the ledger holds.
@@ -116,6 +119,19 @@ def build_app(
     kept = resources(services, config, charges, limiter, settle=SETTLE_SECONDS if freezes else 0.0)
     for path, methods in kept.routes.items():
         table[path] = {method: guarded(handler, "files") for method, handler in methods.items()}
+    told = talk(
+        services,
+        config,
+        catalogue,
+        limiter,
+        prices,
+        charges,
+        kept.searching,
+        keep_alive=keep_alive,
+        lasting=not freezes,
+    )
+    for path, methods in told.routes.items():
+        table[path] = {method: guarded(handler, "inference") for method, handler in methods.items()}
     table["/health"] = {"GET": health.health}
     table["/ready"] = {"GET": health.ready(services.models, config)}
     table["/metrics"] = {"GET": exposition}
@@ -124,6 +140,7 @@ def build_app(
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncIterator[None]:
         yield
+        await told.close()
         await kept.close()
         await services.models.close()
         await limiter.close()
@@ -180,7 +197,7 @@ def _around(
     def charge(exchange: Exchange) -> bool:
         if exchange.charged or exchange.principal is None:
             return False
-        if exchange.route not in ROUTES and exchange.used == NOTHING:
+        if exchange.route not in _CHARGED and exchange.used == NOTHING:
             return False
         exchange.charged = True
         charges.request(exchange, time.perf_counter() - exchange.started)

@@ -25,10 +25,12 @@ from .uploads import Uploads
 
 class Resources(NamedTuple):
     """`routes` are handlers by path and method; none of them asks for a key: the application does, before them. `close`
-    ends what goes on in the background, and comes before the end of what it uses."""
+    ends what goes on in the background, and comes before the end of what it uses. `searching` is None where there are
+    no vector stores."""
 
     routes: dict[str, dict[str, Handler]]
     close: Callable[[], Awaitable[None]]
+    searching: Searching | None = None
 
 
 def resources(
@@ -43,7 +45,7 @@ def resources(
     )
     tuning = Tuning(files, services.records, services.jobs, services.registry, once, charges)
     most = config.service.max_body_bytes
-    stored, close = _stores(services, files, once, most, settle)
+    stored, close, searching = _stores(services, files, once, most, settle)
     return Resources(
         {
             **file_routes.routes(files, config.service.max_file_bytes),
@@ -53,6 +55,7 @@ def resources(
             **stored,
         },
         close,
+        searching,
     )
 
 
@@ -65,7 +68,9 @@ def _stores(services: Services, files: Files, once: Once, most: int, settle: flo
     embedder = Embedder(services.models)
     indexing = Indexing(kept, files, index, reader, embedder, settle=settle)
     searching = Searching(stores, kept, index, embedder)
-    return Resources(store_routes.routes(stores, kept, index, indexing, searching, most), indexing.close)
+    return Resources(
+        store_routes.routes(stores, kept, index, indexing, searching, most), indexing.close, searching
+    )
 
 
 async def _nothing() -> None:
