@@ -171,12 +171,12 @@ class ResponseRequest(Struct, frozen=True, forbid_unknown_fields=True):
         return LOGPROBS in (self.include or ()) or bool(self.top_logprobs)
 
 
-class InputDetails(Struct, frozen=True):
+class InputTokensDetails(Struct, frozen=True):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
 
 
-class OutputDetails(Struct, frozen=True):
+class OutputTokensDetails(Struct, frozen=True):
     reasoning_tokens: int = 0
 
 
@@ -184,8 +184,8 @@ class ResponseUsage(Struct, frozen=True):
     input_tokens: int
     output_tokens: int
     total_tokens: int
-    input_tokens_details: InputDetails = InputDetails()
-    output_tokens_details: OutputDetails = OutputDetails()
+    input_tokens_details: InputTokensDetails = InputTokensDetails()
+    output_tokens_details: OutputTokensDetails = OutputTokensDetails()
 
 
 class ResponseFault(Struct, frozen=True):

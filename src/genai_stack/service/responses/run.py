@@ -17,7 +17,7 @@ from ...protocol.responses import (
     RESULTS,
     ConversationRef,
     IncompleteDetails,
-    InputDetails,
+    InputTokensDetails,
     Response,
     ResponseFault,
     ResponseRequest,
@@ -155,7 +155,7 @@ class Run:
                 self.used.prompt,
                 self.used.completion,
                 self.used.prompt + self.used.completion,
-                InputDetails(self.used.cached),
+                InputTokensDetails(self.used.cached),
             ),
         )
 
