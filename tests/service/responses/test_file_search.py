@@ -7,7 +7,12 @@ from typing import Any
 
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from genai_stack.protocol.items import FoundText
+from genai_stack.service.responses.citing import citations
+from genai_stack.service.responses.fitting import stretch
 from tests.service.conftest import assert_problem
 from tests.service.fakes import CHAT
 from tests.service.resources.conftest import Stack
@@ -62,9 +67,9 @@ def test_answers_cite_the_file_they_repeat(
     assert search.results[0].text == WORDS["bread.txt"]
     assert search.results[0].attributes == {"kind": "b"}
     (system, user) = host.chats[-1]["messages"]
-    assert user == {"role": "user", "content": "How do I bake bread?"}
-    assert system["content"].startswith("Be brief.\n\n")
-    assert f"[bread.txt]\n{WORDS['bread.txt']}" in system["content"]
+    assert system == {"role": "system", "content": "Be brief."}
+    assert user["content"].endswith("\n\nHow do I bake bread?")
+    assert f"[bread.txt]\n{WORDS['bread.txt']}" in user["content"]
     part: Any = message.content[0]  # type: ignore[union-attr]
     assert [(a.file_id, a.filename, a.index) for a in part.annotations] == [
         (ids["bread.txt"], "bread.txt", 33),
@@ -140,9 +145,9 @@ def test_a_small_window_gets_the_passages_that_fit(
     made = client.responses.create(
         model=CHAT, input="Where does the cat sleep?", tools=[tool(store[0])], max_output_tokens=10
     )
-    system = host.chats[-1]["messages"][0]["content"]
-    assert "[cats.txt]" in system
-    assert "[ships.txt]" not in system
+    told = host.chats[-1]["messages"][0]["content"]
+    assert "[cats.txt]" in told
+    assert "[ships.txt]" not in told
     part: Any = made.output[1].content[0]  # type: ignore[union-attr]
     assert [cited.filename for cited in part.annotations] == ["cats.txt"]
     host.counts = False
@@ -172,3 +177,44 @@ def test_stores_that_are_not_there(
     )
     chosen = {**foreign, "input": [{"role": "system", "content": "x"}], "tool_choice": {"type": "file_search"}}
     assert_problem(stack.api.post("/v1/responses", chosen), 400, param="input")
+
+
+SHOP = [
+    FoundText("file-a", "hours.txt", 0.9, "The shop opens at 9 on weekdays. It is closed on Sunday."),
+    FoundText("file-b", "staff.txt", 0.8, "Ada Lovelace runs the shop. She has worked there since 1990."),
+]
+
+
+@pytest.mark.parametrize(
+    ("answer", "cited"),
+    [
+        ("", []),
+        ("I do not know.", []),
+        ("Sunday.", [("hours.txt", 7)]),
+        ("1990", [("staff.txt", 4)]),
+        ("Ada Lovelace runs it. It is closed on Sunday!", [("staff.txt", 21), ("hours.txt", 45)]),
+        ("The shop is somewhere in another town entirely.", []),
+        ("As hours.txt says.", [("hours.txt", 12)]),
+        ('{"closed": "Sunday", "opens": "weekdays"}', [("hours.txt", 41)]),
+        ("It opens.\nOn weekdays, the shop opens at 9", [("hours.txt", 42)]),
+    ],
+)
+def test_what_is_cited(answer: str, cited: list[tuple[str, int]]) -> None:
+    assert [(one.filename, one.index) for one in citations(answer, SHOP)] == cited
+    assert citations(answer, []) == []
+
+
+@given(st.text(max_size=200), st.lists(st.text(max_size=100), max_size=4))
+def test_citations_are_of_what_was_found_and_inside_the_text(answer: str, texts: list[str]) -> None:
+    found = [FoundText(f"file-{n}", f"{n}.txt", 0.5, text) for n, text in enumerate(texts)]
+    cited = citations(answer, found)
+    assert {one.file_id for one in cited} <= {one.file_id for one in found}
+    assert [one.index for one in cited] == sorted(one.index for one in cited)
+    assert all(0 < one.index <= len(answer) for one in cited)
+
+
+def test_the_stretch_that_answers_is_kept() -> None:
+    text = "Nothing here. " * 20 + "The key is under the mat. " + "More of nothing. " * 20
+    assert "The key is under the mat." in stretch(text, "Where is the key?", 80)
+    assert len(stretch(text, "Where is the key?", 80)) <= 80
+    assert stretch("word " * 100, "other", 20) == "word word word word"

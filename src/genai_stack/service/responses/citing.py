@@ -1,8 +1,8 @@
 """Which files an answer took something from. Models that cite nothing by themselves are read like this:
 
-A sentence is of the passage that has most of its words, where that is at least half of them and THREE at least, or a
-run of RUN words as it stands. Words that several passages have count less. A file whose name the answer says is cited
-there. Nothing but a passage that the model was given is ever cited.
+A sentence is of the passage that has most of its words, where that is at least half of them and THREE at least, or all
+of two, or the whole sentence as it stands, or a run of RUN of its words. Words that several passages have count less. A file whose
+name the answer says is cited there. Nothing but a passage that the model was given is ever cited.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def _source(sentence: str, known: list[_Known], spread: dict[str, int]) -> Found
     for one in known:
         shared = telling & one.telling
         enough = len(shared) >= THREE and len(shared) >= SHARE * len(telling)
-        if not enough and not _runs(words, one.line):
+        enough = enough or len(shared) == len(telling) == THREE - 1
+        if not enough and not (shared and _runs(words, one.line)):
             continue
         weight = sum(1 / spread[word] for word in shared) + 1e-9 * one.passage.score
         if best is None or weight > most:
@@ -68,7 +69,8 @@ def _source(sentence: str, known: list[_Known], spread: dict[str, int]) -> Found
 
 
 def _runs(words: list[str], line: str) -> bool:
-    return any(f" {' '.join(words[at : at + RUN])} " in line for at in range(len(words) - RUN + 1))
+    """Whether the words, or RUN of them in their order, stand in the line."""
+    return any(f" {' '.join(words[at : at + RUN])} " in line for at in range(max(len(words) - RUN, 0) + 1))
 
 
 def _words(text: str) -> list[str]:

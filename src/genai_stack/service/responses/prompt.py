@@ -27,7 +27,8 @@ from ...protocol.responses import (
     SchemaFormat,
 )
 
-PASSAGES = "Passages from the user's files. Answer from them where they help, and make up nothing beside them."
+PASSAGES = "Answer from the text."
+"""Stands before passages, each of which has its file's name in brackets above it."""
 
 
 def chat_body(request: ResponseRequest, items: Sequence[Item], passages: Sequence[FoundText]) -> dict[str, Any]:
@@ -60,7 +61,8 @@ def chat_body(request: ResponseRequest, items: Sequence[Item], passages: Sequenc
 def messages(
     instructions: str | None, items: Sequence[Item], passages: Sequence[FoundText]
 ) -> list[dict[str, Any]]:
-    """What comes first from system and developer is one message, since many chat templates take no more."""
+    """What comes first from system and developer is one message, since many chat templates take no more. Passages stand
+    before the question they were found for, in its message: small models read them best there."""
     first = [instructions] if instructions else []
     found: list[dict[str, Any]] = []
     for item in items:
@@ -83,8 +85,9 @@ def messages(
                 found.append({"role": "tool", "tool_call_id": id, "content": text})
             case FileSearchItem():
                 pass
-    if passages:
-        first.append("\n\n".join([PASSAGES, *(f"[{one.filename}]\n{one.text}" for one in passages)]))
+    if passages and (asked := [message for message in found if message["role"] == "user"]):
+        shown = [f"[{one.filename}]\n{one.text}" for one in passages]
+        asked[-1]["content"] = "\n\n".join([PASSAGES, *shown, asked[-1]["content"]])
     return [{"role": "system", "content": "\n\n".join(first)}, *found] if first else found
 
 
