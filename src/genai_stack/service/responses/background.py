@@ -7,6 +7,7 @@ a cancel, or with the process.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
@@ -29,6 +30,7 @@ from .responses import Responses
 from .run import Run, fault
 from .sending import encoded
 
+logger = logging.getLogger("genai_stack.service")
 AT_ONCE = 16
 MOST = 1000
 """That wait and run; more are refused."""
@@ -162,7 +164,8 @@ class Background:
             await asyncio.wait([work])
             outcome = "left"
             if self._closing:
-                await asyncio.to_thread(self._responses.fail, order.by.tenant, id, STOPPED)
+                with suppress(GenAIStackError):  # else the promise runs out
+                    await asyncio.to_thread(self._responses.fail, order.by.tenant, id, STOPPED)
                 live.tell({"type": "error", "code": "stopping", "message": STOPPED.message, "param": None})
             else:
                 live.tell(CANCELLED)
@@ -211,7 +214,9 @@ class Background:
 
     async def _failed(self, order: Order, live: Live, run: list[Run], error: BaseException) -> None:
         why = fault(error)
-        with suppress(NotFound):  # it was deleted
+        if not isinstance(error, GenAIStackError):
+            logger.error('{"event":"response_failed","error":"%s"}', type(error).__qualname__)
+        with suppress(GenAIStackError):  # it was deleted, or the promise runs out
             await asyncio.to_thread(self._responses.fail, order.by.tenant, order.response.id, why)
         response = run[0].response if run else order.response
         live.tell(

@@ -1,8 +1,8 @@
 """Which files an answer took something from. Models that cite nothing by themselves are read like this:
 
 A sentence is of the passage that has most of its words, where that is at least half of them and THREE at least, or all
-of two, or the whole sentence as it stands, or a run of RUN of its words. Words that several passages have count less. A file whose
-name the answer says is cited there. Nothing but a passage that the model was given is ever cited.
+of two, or the whole sentence as it stands, or a run of RUN of its words. Words that several passages have count less.
+A file whose name the answer says is cited there. Nothing but a passage that the model was given is ever cited.
 """
 
 from __future__ import annotations

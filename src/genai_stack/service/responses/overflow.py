@@ -1,4 +1,5 @@
-"""What is too large for a record lies beside it as an object. The object is there before a record names it."""
+"""What is too large for a record lies beside it as an object, under responses/. The object is there before a record
+names it."""
 
 from __future__ import annotations
 

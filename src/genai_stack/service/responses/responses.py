@@ -48,6 +48,8 @@ class Responses:
     def claim(self, tenant: str, key: bytes | None, asked: str) -> tuple[Claim, Response | None]:
         """The id of a response to make, and the response where it was made before. Raises Conflict."""
         claim = self._once.claim(tenant, key, f"responses {asked}", self._shelf.new_id())
+        if key is None:
+            return claim, None
         if (stored := self._found(tenant, claim.id)) is not None:
             self._once.made(tenant, key, claim)
             return claim, self._shown(stored)

@@ -45,7 +45,7 @@ class Turns:
             before = msgspec.convert(record.item, Turn) if record else None
             if before is not None and self._counts(tenant, before):
                 return
-            turn = Turn(id, self._overflow.lay(f"conversations/{conversation}/{id}", items), waits_for)
+            turn = Turn(id, self._overflow.lay(f"responses/{conversation}/{id}", items), waits_for)
             try:
                 self._records.put(
                     place, id, msgspec.to_builtins(turn), if_version=record.version if record else 0
@@ -104,7 +104,7 @@ class Turns:
                 if all(isinstance(kept, Gone) or kept.id != item for kept in places):
                     break
                 left = [Gone(kept.id) if kept.id == item else kept for kept in places]
-                laid = self._overflow.lay(f"conversations/{conversation}/{turn.id}", left)
+                laid = self._overflow.lay(f"responses/{conversation}/{turn.id}", left)
                 after = msgspec.structs.replace(turn, laid=laid)
                 try:
                     self._records.put(place, turn.id, msgspec.to_builtins(after), if_version=record.version)
