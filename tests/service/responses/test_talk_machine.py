@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -322,7 +322,13 @@ class TalkMachine(RuleBasedStateMachine):
                 self.responses.history("me", id, None)
 
 
-TalkMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=20, deadline=None, database=None)
+TalkMachine.TestCase.settings = settings(
+    max_examples=12,
+    stateful_step_count=20,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 TestTalk = TalkMachine.TestCase
 
 
