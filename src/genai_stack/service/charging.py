@@ -62,18 +62,20 @@ class Charges:
         base: str | None,
         used: Used,
         seconds: float,
+        served: float,
         outcome: Outcome,
     ) -> None:
         """A response that ran behind its request's back."""
-        spent = self._prices.answer(model, base, used)
+        spent = self._prices.answer(model, base, used, served)
         self._ledger.note(
             Entry(
                 time.time(), by.tenant, by.id, model, RESPONSES, 200, outcome,
                 used.prompt, used.completion, used.cached, spent, None, round(seconds, 6), id,
+                round(served, 6),
             )
         )  # fmt: skip
         if admission is not None:
-            admission.meter.settle(admission, used.prompt + used.completion, spent)
+            admission.settle(used.prompt + used.completion, spent)
 
     def batch(
         self,

@@ -179,6 +179,7 @@ class Background:
                 base=order.version.base,
                 used=run[0].used if run else NOTHING,
                 seconds=time.perf_counter() - began,
+                served=run[0].served if run else 0.0,
                 outcome=outcome,
             )
             del self._live[id]

@@ -46,7 +46,7 @@ async def retrieve(
     for number, store in enumerate(dict.fromkeys(tool.vector_store_ids)):
         asked = SearchRequest(query, tool.filters, most, ranking)
         try:
-            page, read = await searching.search(tenant, store, asked, wait=wait)
+            page, _model, read = await searching.search(tenant, store, asked, wait=wait)
         except NotFound as error:
             if error.code == NotFound.code:
                 error.param = f"tools[{place}].vector_store_ids[{number}]"

@@ -83,7 +83,8 @@ def routes(
                     responses.keep, asked.by.tenant, claim, key, run.response, asked.given
                 )
         finally:
-            exchange.used = run.used if run is not None else exchange.used
+            if run is not None:
+                exchange.used, exchange.served = run.used, run.served
         await exchange.answer(200, msgspec.json.encode(visible(kept, asked.request.include)))
 
     async def _streamed(
@@ -120,7 +121,8 @@ def routes(
             )
         finally:
             sender.stop()
-            exchange.used = run.used if run is not None else exchange.used
+            if run is not None:
+                exchange.used, exchange.served = run.used, run.served
         await sender.quiet()
         await sender.send(last)
         await exchange.finish()

@@ -99,10 +99,11 @@ def opened(id: str, request: ResponseRequest, status: Status = "in_progress") ->
 
 
 class Run:
-    """`response` is the newest state, `used` what the model has read and written so far."""
+    """`response` is the newest state, `used` what the model has read and written so far, `served` its
+    seconds."""
 
     def __init__(self, request: ResponseRequest, response: Response, ready: Prepared) -> None:
-        self.response, self.used = response, NOTHING
+        self.response, self.used, self.served = response, NOTHING, 0.0
         self._request, self._ready = request, ready
         self.results = RESULTS in (request.include or ())
 
@@ -111,6 +112,7 @@ class Run:
         the model has taken the request. Raises what the host raises, and the model's refusal in the response's own
         terms."""
         draft = Draft(self._ready.told, logprobs=self._request.shows_logprobs)
+        began = time.perf_counter()
         try:
             async with models.stream(model, ROUTE, self._ready.body, wait=wait) as stream:
                 if stream.status != 200:
@@ -128,6 +130,8 @@ class Run:
                             yield event
         except GenAIStackError as error:
             raise translated(error, self._request) from error
+        finally:
+            self.served = time.perf_counter() - began
         for event in draft.end():
             yield event
         self.response = self._ended(draft)
