@@ -181,7 +181,7 @@ def test_it_has_failed_where_its_process_is_gone(tmp_path: Path) -> None:
 def test_a_frozen_process_refuses_it(tmp_path: Path) -> None:
     services = msgspec.structs.replace(stores(tmp_path, HandQueue()), models=TalkHost())
     keys = ApiKeys(services.records, MASTER)
-    with serving(build_app(services, keys=keys, config=StackConfig(), lasting=False)) as port:
+    with serving(build_app(services, keys=keys, config=StackConfig(), freezes=True)) as port:
         fakes: Any = (services.models, services.registry, services.records)
         api = Api(port, *fakes, keys)
         body = {"model": CHAT, "input": "Hi", "background": True}
