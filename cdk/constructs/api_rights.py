@@ -21,9 +21,10 @@ READS: tuple[names.Layer, ...] = ("training", "hosting")
 DEFINITIONS = ("train-definition", "batch-definition")
 """Of the training stack: what a fine-tuning job and a batch run as. The API starts nothing else, and nothing on several
 machines."""
-WRITES = ("files/*", "jobs/*", "vectors/*")
-"""Of the artefact bucket: what people upload, the specs of the jobs they start, and passages of their files."""
-DELETES = ("files/*", "vectors/*")
+WRITES = ("files/*", "jobs/*", "responses/*", "vectors/*")
+"""Of the artefact bucket: what people upload, the specs of the jobs they start, responses and conversations that are
+too large for a record, and passages of people's files."""
+DELETES = ("files/*", "responses/*", "vectors/*")
 
 VECTORS = [
     f"s3vectors:{action}"

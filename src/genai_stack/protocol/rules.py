@@ -7,6 +7,12 @@ from typing import Any
 
 from ..errors import RequestError
 from .anatomy import AnatomyRequest
+from .conversations import (
+    ConversationItems,
+    ConversationRequest,
+    check_conversation,
+    check_conversation_items,
+)
 from .messages import AssistantMessage, JsonSchema, Message, NamedTool, Tool
 from .moderation import ModerationRequest, check_moderation
 from .requests import (
@@ -16,6 +22,7 @@ from .requests import (
     EmbeddingRequest,
     TokenizeRequest,
 )
+from .responses import ResponseRequest, check_response
 from .stores import (
     FileBatchRequest,
     SearchRequest,
@@ -134,6 +141,9 @@ RULES: dict[type[Any], Callable[[Any], None]] = {
     FileBatchRequest: check_file_batch,
     SearchRequest: check_search,
     ModerationRequest: check_moderation,
+    ResponseRequest: check_response,
+    ConversationRequest: check_conversation,
+    ConversationItems: check_conversation_items,
 }
 
 

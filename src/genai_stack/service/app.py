@@ -24,7 +24,7 @@ from ..ports import Services
 from . import health, intake, key_routes, log, media, models, moderating, openapi, reranking, usage_routes
 from .answers import Answers
 from .catalogue import Catalogue
-from .charging import Charges
+from .charging import RESPONSES, Charges
 from .exchange import CLIENT_GONE, ClientGone, Exchange, Handler, stopping
 from .inference import ROUTES, forward
 from .keys import ApiKeys
@@ -37,6 +37,7 @@ from .principal import KeyScope
 from .ranker import Ranker
 from .resources.once import Once
 from .resources.table import resources
+from .responses.table import talk
 from .usage import NOTHING
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ SETTLE_SECONDS = 60.0
 """How long a request waits for the indexing that goes on, where nothing goes on between requests."""
 _EXCHANGE = "genai_stack.exchange"
 logger = logging.getLogger("genai_stack.service")
+_CHARGED = frozenset((*ROUTES, RESPONSES))
 
 
 def build_app(
@@ -61,7 +63,8 @@ def build_app(
 ) -> ASGIApp:
     """The API over `services`. `keep_alive` is the silence, in seconds, after which a stream gets a comment. With
     `stage` the log's lines tell CloudWatch that stage's metrics. `freezes`: the process stands still between requests,
-    as a Lambda function does, so that what others do in the background is done before an answer ends.
+    as a Lambda function does, so that what others do in the background is done before an answer ends, and no
+    response is made there.
 
     When the server stops it closes `services.models`, in the event loop that used it, gives back what it holds of keys'
     limits and writes what the ledger holds.
@@ -127,6 +130,19 @@ def build_app(
     kept = resources(services, config, charges, limiter, settle=SETTLE_SECONDS if freezes else 0.0)
     for path, methods in kept.routes.items():
         table[path] = {method: guarded(handler, "files") for method, handler in methods.items()}
+    told = talk(
+        services,
+        config,
+        catalogue,
+        limiter,
+        prices,
+        charges,
+        kept.searching,
+        keep_alive=keep_alive,
+        lasting=not freezes,
+    )
+    for path, methods in told.routes.items():
+        table[path] = {method: guarded(handler, "inference") for method, handler in methods.items()}
     table["/health"] = {"GET": health.health}
     table["/ready"] = {"GET": health.ready(services.models, config)}
     table["/metrics"] = {"GET": exposition}
@@ -137,6 +153,7 @@ def build_app(
         sweeping = asyncio.create_task(_swept(kept.sweep))
         yield
         await sweeping
+        await told.close()
         await kept.close()
         await services.models.close()
         await limiter.close()
@@ -201,7 +218,7 @@ def _around(
     def charge(exchange: Exchange) -> bool:
         if exchange.charged or exchange.principal is None:
             return False
-        asked_a_model = exchange.route in ROUTES or exchange.model is not None
+        asked_a_model = exchange.route in _CHARGED or exchange.model is not None
         if not asked_a_model and exchange.used == NOTHING:
             return False
         exchange.charged = True

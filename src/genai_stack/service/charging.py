@@ -7,18 +7,24 @@ import time
 from ..ports import Job
 from .exchange import CLIENT_GONE, Exchange
 from .ledger import Entry, Ledger, Outcome
-from .limits import Limiter
+from .limits import Admission, Limiter
 from .prices import Prices
+from .principal import Principal
 from .usage import Used
 
 BATCHES = "/v1/batches"
 TUNING = "/v1/fine_tuning/jobs"
 INDEXING = "/v1/vector_stores/{id}/files"
+RESPONSES = "/v1/responses"
 
 
 class Charges:
     def __init__(self, ledger: Ledger, prices: Prices, limiter: Limiter) -> None:
         self._ledger, self._prices, self._limiter = ledger, prices, limiter
+
+    def check(self) -> None:
+        """Raises NotDeployedError when what a request uses couldn't be written down."""
+        self._ledger.check()
 
     def request(self, exchange: Exchange, seconds: float) -> None:
         by, used, model = exchange.principal, exchange.used, exchange.model
@@ -46,6 +52,31 @@ class Charges:
         )
         if exchange.admission is not None:
             exchange.admission.settle(used.prompt + used.completion, spent)
+
+    def background(
+        self,
+        *,
+        id: str,
+        by: Principal,
+        admission: Admission | None,
+        model: str,
+        base: str | None,
+        used: Used,
+        seconds: float,
+        served: float,
+        outcome: Outcome,
+    ) -> None:
+        """A response that ran behind its request's back."""
+        spent = self._prices.answer(model, base, used, served)
+        self._ledger.note(
+            Entry(
+                time.time(), by.tenant, by.id, model, RESPONSES, 200, outcome,
+                used.prompt, used.completion, used.cached, spent, None, round(seconds, 6), id,
+                round(served, 6),
+            )
+        )  # fmt: skip
+        if admission is not None:
+            admission.settle(used.prompt + used.completion, spent)
 
     def batch(
         self,

@@ -43,7 +43,8 @@ class Exchange:
     ended in an error. `told` are headers of any answer, `admission` is what was set aside of the limits. `first_byte`
     is the model's first, in seconds from the start: a comment that keeps a stream alive is none. `asked` is when the
     model was, by the clock of `started`, and `served` how many seconds it took, 0 where it wasn't. `charged`: the
-    ledger has it. `before_end` is awaited before the answer's last piece goes out."""
+    ledger has it, or will when work that it began has ended. `before_end` is awaited before the answer's last piece
+    goes out."""
 
     __slots__ = (
         "_send",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -83,7 +83,8 @@ def document() -> bytes:
         replies.ProblemBody,
         UsageReport,
     }
-    kinds |= {kind for op in OPERATIONS for kind in (op.request, op.reply) if kind is not None}
+    for op in OPERATIONS:
+        kinds |= {one for kind in (op.request, op.reply, op.event) if kind is not None for one in _each(kind)}
     ordered = sorted(kinds, key=lambda kind: kind.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=_REF)
     paths: dict[str, Any] = {route: {"post": _post(route)} for route in _POSTS}
@@ -135,6 +136,8 @@ def _post(route: str) -> dict[str, Any]:
 
 def _operation(op: Operation) -> dict[str, Any]:
     about = _get(op.id, op.summary, op.reply) if op.reply else _content(op)
+    if op.event is not None:
+        about["responses"]["200"]["content"]["text/event-stream"] = {"schema": _ref(op.event)}
     named = [{**_MODEL, "name": name} for name in re.findall(r"\{(\w+)\}", op.path)]
     asked = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in op.query]
     if parameters := [*named, *asked]:
@@ -177,5 +180,11 @@ def _failure() -> dict[str, Any]:
     return {"description": "A failure", "content": {"application/json": {"schema": _ref(replies.ProblemBody)}}}
 
 
-def _ref(kind: type[Any]) -> dict[str, str]:
-    return {"$ref": _REF.format(name=kind.__name__)}
+def _ref(kind: Any) -> dict[str, Any]:
+    references = [{"$ref": _REF.format(name=one.__name__)} for one in _each(kind)]
+    return references[0] if len(references) == 1 else {"anyOf": references}
+
+
+def _each(kind: Any) -> tuple[type[Any], ...]:
+    """The types of a union, else the type."""
+    return get_args(kind) or (kind,)

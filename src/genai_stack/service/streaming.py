@@ -87,7 +87,7 @@ async def relay(
         with UntilGone(exchange):
             async with upstream as stream:
                 if stream.status != 200:
-                    raise refusal(stream.status, await _whole(stream))
+                    raise refusal(stream.status, await whole(stream))
                 await _pass_on(exchange, stream, pulse, usage)
                 complete = True
     except ClientGone:
@@ -150,7 +150,8 @@ def _broken_off() -> EngineFailed:
     return EngineFailed("The model stopped before its answer was complete; send the request again.")
 
 
-async def _whole(stream: AsyncIterator[bytes] | ReplyStream) -> bytes:
+async def whole(stream: AsyncIterator[bytes] | ReplyStream) -> bytes:
+    """An error's body, as far as a client needs it."""
     body = b""
     async for chunk in stream:
         body += chunk

@@ -43,6 +43,7 @@ BASE: list[tuple[str, set[str]]] = [
     (KEY, {"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"}),
     (ARTEFACTS, {"s3:ListBucket"}),
     (f"{ARTEFACTS}/files/*", {"s3:GetObject", "s3:DeleteObject", *WRITE}),
+    (f"{ARTEFACTS}/responses/*", {"s3:GetObject", "s3:DeleteObject", *WRITE}),
     (f"{ARTEFACTS}/jobs/*", {"s3:GetObject", *WRITE}),
     (f"{ARTEFACTS}/vectors/*", {"s3:GetObject", "s3:DeleteObject", *WRITE}),
     (

@@ -22,6 +22,7 @@ from tests.service.resources.test_batches_machine import BatchesMachine
 from tests.service.resources.test_files_machine import FilesMachine
 from tests.service.resources.test_stores_machine import StoresMachine
 from tests.service.resources.test_tuning_machine import TuningMachine
+from tests.service.responses.test_talk_machine import TalkMachine
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +64,11 @@ TestFilesOnAws, TestBatchesOnAws, TestStoresOnAws, TestTuningOnAws = (
 )
 TestFilesOnAws.settings = TestBatchesOnAws.settings = FEW
 TestStoresOnAws.settings = TestTuningOnAws.settings = FEW
+
+
+class TalkOnAws(TalkMachine):
+    stores = staticmethod(stores)
+
+
+TestTalkOnAws = TalkOnAws.TestCase
+TestTalkOnAws.settings = FEW

@@ -43,9 +43,11 @@ def idempotency_key(exchange: Exchange) -> bytes | None:
     return found[0]
 
 
-def query(exchange: Exchange, *names: str, pattern: re.Pattern[str] | None = None) -> dict[str, str]:
+def query(
+    exchange: Exchange, *names: str, pattern: re.Pattern[str] | None = None, many: str | None = None
+) -> dict[str, str]:
     """The query's parameters. Raises RequestError for one that isn't among `names` and doesn't fit `pattern`, and for
-    one that comes twice."""
+    one that comes twice. `many` may, as itself or with `[]` behind it: its values come joined by commas."""
     try:
         if len(exchange.query) > _LONGEST:
             raise ValueError("too long")
@@ -58,6 +60,9 @@ def query(exchange: Exchange, *names: str, pattern: re.Pattern[str] | None = Non
         ) from None
     given: dict[str, str] = {}
     for name, value in pairs:
+        if many is not None and name in (many, f"{many}[]"):
+            given[many] = f"{given[many]},{value}" if many in given else value
+            continue
         if name not in names and not (pattern and pattern.fullmatch(name)):
             raise RequestError(
                 f"'{name[:80]}' isn't a known query parameter here; leave it out.",

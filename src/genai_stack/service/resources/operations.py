@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from ...protocol import batches, files, stores, tuning
+from ...protocol import batches, conversations, files, items, responses, stores, tuning
 
 CURSOR = ("after", "limit")
 
 
 class Operation(NamedTuple):
-    """`reply` None means the content of a file. `form` says that the request is multipart/form-data."""
+    """`reply` is a type or a union; None means the content of a file. `form` says that
+    the request is multipart/form-data, `event` what an answer that is streamed is made of."""
 
     method: Literal["get", "post", "delete"]
     path: str
     id: str
     summary: str
-    reply: type[Any] | None
+    reply: Any
     request: type[Any] | None = None
     form: bool = False
     query: tuple[str, ...] = ()
+    event: type[Any] | None = None
 
 
 FILES = (
@@ -122,4 +124,51 @@ STORES = (
         query=(*_CURSORS, "filter"),
     ),
 )  # fmt: skip
-OPERATIONS: tuple[Operation, ...] = (*FILES, *BATCHES, *TUNING, *STORES)
+_TALK, _SAID = "/v1/responses", "/v1/conversations"
+_ITEMS = f"{_SAID}/{{id}}/items"
+RESPONSES = (
+    Operation(
+        "post", _TALK, "createResponse", "Answer, and keep the answer", responses.Response,
+        responses.ResponseRequest, event=responses.ResponseEvent,
+    ),
+    Operation(
+        "get", f"{_TALK}/{{id}}", "showResponse", "Show a response", responses.Response,
+        query=("include", "stream", "starting_after", "include_obfuscation"), event=responses.ResponseEvent,
+    ),
+    Operation("delete", f"{_TALK}/{{id}}", "deleteResponse", "Delete a response", responses.ResponseDeleted),
+    Operation("post", f"{_TALK}/{{id}}/cancel", "cancelResponse", "Stop a response", responses.Response),
+    Operation(
+        "get", f"{_TALK}/{{id}}/input_items", "listInputItems", "What a response was given", responses.ItemList,
+        query=(*CURSOR, "order", "include"),
+    ),
+    Operation(
+        "post", _SAID, "createConversation", "Begin a conversation", conversations.Conversation,
+        conversations.ConversationRequest,
+    ),
+    Operation("get", f"{_SAID}/{{id}}", "showConversation", "Show a conversation", conversations.Conversation),
+    Operation(
+        "post", f"{_SAID}/{{id}}", "updateConversation", "Give a conversation other metadata",
+        conversations.Conversation, conversations.ConversationUpdate,
+    ),
+    Operation(
+        "delete", f"{_SAID}/{{id}}", "deleteConversation", "Delete a conversation",
+        conversations.ConversationDeleted,
+    ),
+    Operation(
+        "get", _ITEMS, "listConversationItems", "What was said", responses.ItemList,
+        query=(*CURSOR, "order", "include"),
+    ),
+    Operation(
+        "post", _ITEMS, "addConversationItems", "Add to a conversation", responses.ItemList,
+        conversations.ConversationItems, query=("include",),
+    ),
+    Operation(
+        "get", f"{_ITEMS}/{{item}}", "showConversationItem", "Show one item", items.Item,
+        query=("include",),
+    ),
+    Operation(
+        "delete", f"{_ITEMS}/{{item}}", "deleteConversationItem", "Take an item out of a conversation",
+        conversations.Conversation,
+    ),
+)  # fmt: skip
+OPERATIONS: tuple[Operation, ...] = (*FILES, *BATCHES, *TUNING, *STORES, *RESPONSES)

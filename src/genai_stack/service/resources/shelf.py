@@ -37,12 +37,21 @@ class Found(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Shelf(Generic[T]):
-    """`collection` and `prefix` (of the ids) are the sort's, `noun` is what messages call it. A change goes through
-    whole or not at all, and is seen by everyone at once."""
+    """`collection` and `prefix` (of the ids) are the sort's, `noun` is what messages call it, `hint` what they advise
+    who has the wrong id. A change goes through whole or not at all, and is seen by everyone at once."""
 
-    def __init__(self, records: RecordStore, kind: type[T], collection: str, prefix: str, noun: str) -> None:
+    def __init__(
+        self,
+        records: RecordStore,
+        kind: type[T],
+        collection: str,
+        prefix: str,
+        noun: str,
+        *,
+        hint: str = "list them to see what there is",
+    ) -> None:
         self._records, self._kind, self._collection = records, kind, collection
-        self.prefix, self._noun = prefix, noun
+        self.prefix, self._noun, self._hint = prefix, noun, hint
 
     def new_id(self) -> str:
         return ids.new(self.prefix)
@@ -102,7 +111,7 @@ class Shelf(Generic[T]):
         return Found(found[: page.limit], len(found) > page.limit)
 
     def absent(self, id: str) -> NotFound:
-        return NotFound(f"There is no {self._noun} {id[:80]!r}; list them to see what there is.", param="id")
+        return NotFound(f"There is no {self._noun} {id[:80]!r}; {self._hint}.", param="id")
 
     def place(self, tenant: str) -> str:
         """The collection of what is a tenant's."""

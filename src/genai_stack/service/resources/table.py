@@ -27,11 +27,13 @@ from .uploads import Uploads
 class Resources(NamedTuple):
     """`routes` are handlers by path and method; none of them asks for a key: the application does, before them. `close`
     ends what goes on in the background, and comes before the end of what it uses. `sweep` removes what crashes and
-    expired uploads left; it waits on stores: call it in a thread."""
+    expired uploads left; it waits on stores: call it in a thread. `searching` is None where there are no vector stores.
+    """
 
     routes: dict[str, dict[str, Handler]]
     close: Callable[[], Awaitable[None]]
     sweep: Callable[[], None]
+    searching: Searching | None = None
 
 
 def resources(
@@ -46,7 +48,7 @@ def resources(
     )
     tuning = Tuning(files, services.records, services.jobs, services.registry, once, charges)
     most = config.service.max_body_bytes
-    stored, close = _stores(services, files, once, charges, limiter, most, settle)
+    stored, close, searching = _stores(services, files, once, charges, limiter, most, settle)
 
     def sweep() -> None:
         files.unfiled.sweep()
@@ -62,10 +64,11 @@ def resources(
         },
         close,
         sweep,
+        searching,
     )
 
 
-Stored = tuple[dict[str, dict[str, Handler]], Callable[[], Awaitable[None]]]
+Stored = tuple[dict[str, dict[str, Handler]], Callable[[], Awaitable[None]], Searching | None]
 
 
 def _stores(
@@ -73,14 +76,15 @@ def _stores(
 ) -> Stored:
     index, reader = services.vectors, services.reader
     if index is None or reader is None:
-        return store_routes.absent(), _nothing
+        return store_routes.absent(), _nothing, None
     kept = StoreFiles(files, services.records, index, once)
     stores = Stores(kept, services.records, services.registry, index, once, services.embedders)
     embedder = Embedder(services.models)
     indexing = Indexing(kept, files, index, reader, embedder, charges, settle=settle)
     ranker = Ranker(services.models)
     searching = Searching(stores, kept, index, embedder, services.registry, ranker)
-    return store_routes.routes(stores, kept, index, indexing, searching, limiter, most), indexing.close
+    routes = store_routes.routes(stores, kept, index, indexing, searching, limiter, most)
+    return routes, indexing.close, searching
 
 
 async def _nothing() -> None:

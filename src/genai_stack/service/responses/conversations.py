@@ -1,0 +1,117 @@
+"""A tenant's conversations: records, with the turns that make them up."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from ...ports import RecordStore
+from ...protocol.conversations import Conversation, ConversationItems, ConversationRequest
+from ...protocol.items import PREFIXES, InputItem, Item, kept, kind_of
+from ...protocol.requests import Metadata
+from ...protocol.responses import ItemList
+from ..resources import ids
+from ..resources.once import Once, gone
+from ..resources.shelf import Page, Shelf
+from .listing import Gone, listed
+from .turns import Turns, absent
+
+
+class StoredConversation(msgspec.Struct, frozen=True):
+    id: str
+    created_at: int
+    metadata: Metadata = {}
+
+    def shown(self) -> Conversation:
+        return Conversation(self.id, self.created_at, self.metadata)
+
+
+class Conversations:
+    """All of it waits on stores: call it in a thread."""
+
+    def __init__(self, records: RecordStore, turns: Turns, once: Once) -> None:
+        self._turns, self._once = turns, once
+        self._shelf = Shelf(
+            records, StoredConversation, "conversations", "conv_", "conversation", hint="create one first"
+        )
+
+    def create(self, tenant: str, request: ConversationRequest, key: bytes | None) -> StoredConversation:
+        """Its items are there before it is. Raises Conflict."""
+        claim = self._once.claim(tenant, key, f"conversations {request}", self._shelf.new_id())
+        if (there := self._shelf.find(tenant, claim.id)) is not None:
+            self._once.made(tenant, key, claim)
+            return there
+        if claim.made:
+            raise gone(claim)
+        if request.items:
+            self._turns.add(tenant, claim.id, tail(claim.id), named(request.items))
+        new = StoredConversation(claim.id, int(time.time()), request.metadata or {})
+        self._shelf.add(tenant, new)
+        self._once.made(tenant, key, claim)
+        return self._shelf.get(tenant, claim.id)
+
+    def get(self, tenant: str, id: str, *, param: str = "id") -> StoredConversation:
+        """Raises NotFound."""
+        if (found := self._shelf.find(tenant, id)) is None:
+            error = self._shelf.absent(id)
+            error.param = param
+            raise error
+        return found
+
+    def there(self, tenant: str, id: str) -> bool:
+        return self._shelf.find(tenant, id) is not None
+
+    def update(self, tenant: str, id: str, metadata: Metadata | None) -> StoredConversation:
+        return self._shelf.change(tenant, id, lambda now: msgspec.structs.replace(now, metadata=metadata or {}))
+
+    def delete(self, tenant: str, id: str) -> None:
+        """With its items. Raises NotFound."""
+        self.get(tenant, id)
+        self._turns.clear(tenant, id)
+        self._shelf.remove(tenant, id)
+        self._turns.clear(tenant, id)
+
+    def add(self, tenant: str, id: str, request: ConversationItems, key: bytes | None) -> ItemList:
+        """Raises NotFound, Conflict."""
+        self.get(tenant, id)
+        claim = self._once.claim(tenant, key, f"conversation-items {id} {request}", ids.new(""))
+        self._turns.add(tenant, id, claim.id, named(request.items))
+        self._once.made(tenant, key, claim)
+        items = self._turns.items(tenant, id, claim.id)
+        ends = (items[0].id, items[-1].id) if items else ("", "")
+        return ItemList(items, False, *ends)
+
+    def page(self, tenant: str, id: str, page: Page, *, results: bool) -> ItemList:
+        """Raises NotFound, RequestError."""
+        self.get(tenant, id)
+        return listed(self._turns.places(tenant, id), page, results=results)
+
+    def item(self, tenant: str, id: str, item: str) -> Item:
+        """Raises NotFound."""
+        self.get(tenant, id)
+        for place in self._turns.places(tenant, id):
+            if place.id == item and not isinstance(place, Gone):
+                return place
+        raise absent(item)
+
+    def remove(self, tenant: str, id: str, item: str) -> StoredConversation:
+        """Raises NotFound."""
+        found = self.get(tenant, id)
+        self._turns.remove(tenant, id, item)
+        return found
+
+    def items(self, tenant: str, id: str) -> list[Item]:
+        """All of them, oldest first. Raises NotFound, which names the parameter 'conversation'."""
+        self.get(tenant, id, param="conversation")
+        return self._turns.items(tenant, id)
+
+
+def named(items: list[InputItem]) -> list[Item]:
+    """As they are kept, under new ids."""
+    return [kept(item, ids.new(PREFIXES[kind_of(item)])) for item in items]
+
+
+def tail(id: str) -> str:
+    """What follows an id's prefix, in the order of time."""
+    return id.rpartition("_")[2]
