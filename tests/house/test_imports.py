@@ -34,6 +34,7 @@ LEAVES = {
     "settings",
     "sources",
     "spec_file",
+    "task_prompts",
     "builtin",
     "protocol",
 }
@@ -69,10 +70,11 @@ TRAINERS = {
 TABLE: dict[str, tuple[set[str], set[str]]] = {
     **{leaf: (LEAVES, {"msgspec"}) for leaf in LEAVES},
     "sources": (LEAVES | {"wiring"}, {"msgspec", "huggingface_hub"}),
-    "service": (LEAVES, {"msgspec", "aiohttp", "python_multipart", "opentelemetry", *SERVING}),
+    "tasks": (LEAVES, {"msgspec"}),
+    "service": (LEAVES | {"tasks"}, {"msgspec", "aiohttp", "python_multipart", "opentelemetry", *SERVING}),
     "hosting": (LEAVES, {"msgspec", "aiohttp", *SERVING, *ENGINE}),
     "training": (LEAVES | {"wiring", "hosting.publish"}, {"msgspec", *TRAINERS}),
-    "bulk": (LEAVES | {"wiring", "client.endpoint", "client.child"}, {"msgspec", "lm_eval", "torch"}),
+    "bulk": (LEAVES | {"tasks", "wiring", "client.endpoint", "client.child"}, {"msgspec", "lm_eval", "torch"}),
     "aws": (LEAVES, {"msgspec", "aiohttp", "yarl", "boto3", "botocore", "sagemaker"}),
     "documents": ({"errors"}, {"msgspec", "pypdf", "docx", "lxml"}),
     "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl", "numpy"}),

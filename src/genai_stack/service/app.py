@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..config import StackConfig
 from ..errors import GenAIStackError, MethodNotAllowed, NotFound
 from ..ports import Services
-from . import health, intake, key_routes, log, models, openapi, usage_routes
+from . import health, intake, key_routes, log, models, openapi, tasks, usage_routes
 from .answers import Answers
 from .catalogue import Catalogue
 from .charging import Charges
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from .telemetry import Telemetry  # which loads OpenTelemetry
 
 KEEP_ALIVE_SECONDS = 10.0
+CHARGED = frozenset((*ROUTES, *tasks.ROUTES))
+"""The routes whose requests go into the ledger."""
 _EXCHANGE = "genai_stack.exchange"
 
 
@@ -74,29 +76,34 @@ def build_app(
 
         return handle
 
+    def counted(handler: Handler) -> Handler:
+        """For a key that may ask models, while the ledger can be written."""
+
+        async def handle(exchange: Exchange) -> None:
+            ledger.check()
+            load.check()
+            await handler(exchange)
+
+        return guarded(handle, "inference")
+
     async def exposition(exchange: Exchange) -> None:
         await exchange.answer(200, metrics.render(), kind=CONTENT_TYPE)
 
     def posted(route: str) -> Handler:
         limit = config.service.max_body_bytes
-        handler = forward(
-            route,
-            services.models,
-            catalogue,
-            limiter,
-            prices,
-            answers,
-            load,
-            max_body_bytes=limit,
-            keep_alive=keep_alive,
+        return counted(
+            forward(
+                route,
+                services.models,
+                catalogue,
+                limiter,
+                prices,
+                answers,
+                load,
+                max_body_bytes=limit,
+                keep_alive=keep_alive,
+            )
         )
-
-        async def counted(exchange: Exchange) -> None:
-            ledger.check()
-            load.check()
-            await handler(exchange)
-
-        return guarded(counted, "inference")
 
     table: dict[str, dict[str, Handler]] = {route: {"POST": posted(route)} for route in ROUTES}
     table["/v1/models"] = {"GET": guarded(models.listed(catalogue), None)}
@@ -111,6 +118,11 @@ def build_app(
     kept = resources(services, config, charges, limiter)
     for path, methods in kept.routes.items():
         table[path] = {method: guarded(handler, "files") for method, handler in methods.items()}
+    for route in tasks.ROUTES:
+        performed = tasks.perform(
+            route, services.models, catalogue, limiter, prices, load, config, kept.search, keep_alive=keep_alive
+        )
+        table[route] = {"POST": counted(performed)}
     table["/health"] = {"GET": health.health}
     table["/ready"] = {"GET": health.ready(services.models, config)}
     table["/metrics"] = {"GET": exposition}
@@ -199,7 +211,7 @@ def _around(
                 exchange.used.prompt,
                 exchange.used.completion,
             )
-            if exchange.principal is not None and (exchange.route in ROUTES or exchange.used != NOTHING):
+            if exchange.principal is not None and (exchange.route in CHARGED or exchange.used != NOTHING):
                 charges.request(exchange, seconds)
             if telemetry is not None and exchange.principal is not None:
                 telemetry.record(exchange, seconds)

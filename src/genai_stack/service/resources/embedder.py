@@ -11,7 +11,7 @@ import msgspec
 
 from ...errors import EngineFailed, GenAIStackError, Overloaded
 from ...ports import ModelHost
-from ..upstream import refusal
+from ...protocol.refusals import refusal
 from .chunks import Tokens, pieces
 
 WAIT_SECONDS = 900.0

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ...config import StackConfig
 from ...ports import Services
+from ...protocol.stores import SearchRequest, SearchResult
 from ..charging import Charges
 from ..exchange import Handler
 from ..limits import Limiter
@@ -29,25 +30,28 @@ class Resources(NamedTuple):
 
     routes: dict[str, dict[str, Handler]]
     close: Callable[[], Awaitable[None]]
+    search: Callable[[str, str, SearchRequest, float | None], Awaitable[list[SearchResult]]] | None = None
+    """What a tenant's vector store finds, waiting so long for its embedding model; None where there are none."""
 
 
 def resources(services: Services, config: StackConfig, charges: Charges, limiter: Limiter) -> Resources:
     once = Once(services.records)
     files = Files(services.objects, services.records, once)
     uploads = Uploads(files, services.records, once, config.service.max_file_bytes)
-    batches = Batches(files, services.records, services.jobs, services.registry, once, charges)
+    batches = Batches(files, services.records, services.jobs, services.registry, once, charges, config.tasks)
     tuning = Tuning(files, services.records, services.jobs, services.registry, once, charges)
     most = config.service.max_body_bytes
-    stored, close = _stores(services, files, once, most)
+    stored = _stores(services, files, once, most)
     return Resources(
         {
             **file_routes.routes(files, config.service.max_file_bytes),
             **upload_routes.routes(uploads, files, most),
             **batch_routes.routes(batches, limiter, most),
             **tuning_routes.routes(tuning, limiter, most),
-            **stored,
+            **stored.routes,
         },
-        close,
+        stored.close,
+        stored.search,
     )
 
 
@@ -60,7 +64,14 @@ def _stores(services: Services, files: Files, once: Once, most: int) -> Resource
     embedder = Embedder(services.models)
     indexing = Indexing(kept, files, index, reader, embedder)
     searching = Searching(stores, kept, index, embedder)
-    return Resources(store_routes.routes(stores, kept, index, indexing, searching, most), indexing.close)
+
+    async def search(tenant: str, id: str, request: SearchRequest, wait: float | None) -> list[SearchResult]:
+        indexing.attend()
+        found, _, _ = await searching.search(tenant, id, request, wait=wait)
+        return found.data
+
+    routes = store_routes.routes(stores, kept, index, indexing, searching, most)
+    return Resources(routes, indexing.close, search)
 
 
 async def _nothing() -> None:
