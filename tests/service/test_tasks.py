@@ -24,6 +24,8 @@ from tests.service.task_host import WINDOW, ReadingHost, asked, fitting
 SPEC: dict[str, Any] = json.loads(document())
 CONFIG = parse_config(
     f"""
+    [service]
+    max_wait_seconds = 30.0
     [[model]]
     name = "{CHAT}"
     source = "builtin"
