@@ -38,7 +38,7 @@ class ApiFunction(Construct):
         models = list(config.hosted_models)
         role = api_role(self, "Role", stage=stage, models=models, storage=storage, log=self.log)
         code = staging / "api"
-        bundle_api(config.service, code)
+        bundle_api(config.service, code, tasks=config.tasks)
         gateway = config.service.gateway
         layer = f"arn:{cdk.Aws.PARTITION}:lambda:{cdk.Aws.REGION}:{ADAPTER}"
         self.function = lambda_.Function(

@@ -78,13 +78,15 @@ def bundle_program(into: Path) -> None:
 def bundle_function(
     handler: Path, into: Path, target: Target = FUNCTION, *, locked: str = "lambda", rooms: tuple[str, ...] = ()
 ) -> None:
-    """`handler`, what it imports of the package, all of `rooms`, and the wheels that the lock file of that name pins,
-    all with byte code."""
+    """`handler`, what it imports of the package with the TOML files beside it, all of `rooms`, and the wheels that the
+    lock file of that name pins, all with byte code."""
     into.mkdir(parents=True, exist_ok=True)
     for room in rooms:
         _copy(SOURCE / room, into / "genai_stack" / room)
     for module in modules_of(handler):
-        _copy(module, into / "genai_stack" / module.relative_to(SOURCE))
+        beside = module.parent.glob("*.toml") if module.name == "__init__.py" else ()
+        for file in (module, *beside):
+            _copy(file, into / "genai_stack" / file.relative_to(SOURCE))
     shutil.copyfile(handler, into / handler.name)
     _compile(into)
     shutil.copytree(_unpacked(REQUIREMENTS / f"{locked}.txt", target), into, dirs_exist_ok=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -18,10 +18,12 @@ from .errors import ConfigError
 from .gateway import GatewayConfig, refuse_nowhere
 from .machines import MACHINES, Machine
 from .metering import PriceConfig, TenantConfig, refuse_prices, refuse_tenants
+from .task_prompts.overrides import PromptFile, TasksConfig, settled
 from .toml_lines import TomlPath, line_of, lines_by_path
 
 FILE_NAME = "stack.toml"
 Count = Annotated[int, msgspec.Meta(ge=1)]
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,6 +180,8 @@ class StackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     local: LocalConfig = LocalConfig()
     service: ServiceConfig = ServiceConfig()
     training: TrainingConfig = TrainingConfig()
+    tasks: TasksConfig = TasksConfig()
+    """What the task routes say to a model, and which model they ask."""
     prices: tuple[PriceConfig, ...] = msgspec.field(default=(), name="price")
     """What tokens cost, by model."""
     tenants: tuple[TenantConfig, ...] = msgspec.field(default=(), name="tenant")
@@ -255,6 +259,29 @@ def parse_config(
     text: str, file: str = FILE_NAME, *, base: Path | None = None, region: str | None = None
 ) -> StackConfig:
     """The configuration in `text`; model directories are taken relative to `base`. Raises ConfigError."""
+    config, lines = _parsed(text, StackConfig, file)
+    _refuse_twins(config, lines, file)
+    _refuse_metering(config, lines, file)
+    _refuse_misfits(config.training, lines, file)
+    _refuse_address(config.service.gateway, lines, file, region)
+    _refuse_models(config, lines, file, region)
+    where_from = base or Path.cwd()
+    models = tuple(msgspec.structs.replace(m, source=_absolute(m.source, where_from)) for m in config.models)
+
+    def refuse(message: str, *path: str | int) -> NoReturn:
+        raise ConfigError(f"{_dotted(path)}: {message}", file=file, line=line_of(lines, path))
+
+    tasks = settled(config.tasks, where_from, refuse, _prompt_file)
+    return msgspec.structs.replace(config, models=models, tasks=tasks)
+
+
+def _prompt_file(text: str, file: str) -> dict[str, Any]:
+    given: dict[str, Any] = msgspec.to_builtins(_parsed(text, PromptFile, file)[0])
+    return given
+
+
+def _parsed(text: str, kind: type[S], file: str) -> tuple[S, dict[TomlPath, int]]:
+    """What the TOML in `text` says, and on which line each key stands. Raises ConfigError."""
     import tomllib
 
     try:
@@ -264,21 +291,13 @@ def parse_config(
         line = int(at[1]) if at and at[1] else text.count("\n") + 1
         raise ConfigError(str(error)[: at.start() if at else None], file=file, line=line) from None
     lines = lines_by_path(text)
-    _refuse_unknown(raw, StackConfig, (), lines, file)
+    _refuse_unknown(raw, kind, (), lines, file)
     try:
-        config = msgspec.convert(raw, StackConfig)
+        return msgspec.convert(raw, kind), lines
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `$")
         path = _path(where.rstrip("`"))
         raise ConfigError(f"{_dotted(path)}: {message}", file=file, line=line_of(lines, path)) from None
-    _refuse_twins(config, lines, file)
-    _refuse_metering(config, lines, file)
-    _refuse_misfits(config.training, lines, file)
-    _refuse_address(config.service.gateway, lines, file, region)
-    _refuse_models(config, lines, file, region)
-    where_from = base or Path.cwd()
-    models = tuple(msgspec.structs.replace(m, source=_absolute(m.source, where_from)) for m in config.models)
-    return msgspec.structs.replace(config, models=models)
 
 
 def _refuse_unknown(value: Any, type_: Any, path: TomlPath, lines: dict[TomlPath, int], file: str) -> None:

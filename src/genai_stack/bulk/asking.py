@@ -10,10 +10,10 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import EngineFailed, GenAIStackError
-from ..ports import ModelHost
+from ..ports import Reply
 from . import entries
 from .entries import Entry
 from .intake import Line
@@ -28,8 +28,15 @@ PATIENCE = 40
 Record = Callable[[Line, Entry], None]
 
 
+class Asked(Protocol):
+    """What is asked of a model host here."""
+
+    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply: ...
+    async def deploy(self, model: str) -> None: ...
+
+
 async def ask_all(
-    host: ModelHost, model: str, endpoint: str, lines: Iterable[Line], window: int, record: Record,
+    host: Asked, model: str, endpoint: str, lines: Iterable[Line], window: int, record: Record,
     stop: threading.Event,
 ) -> None:  # fmt: skip
     """Asks `model` every line, at most `window` at a time, and hands each answer to `record` as it ends.
@@ -46,9 +53,7 @@ async def ask_all(
 
 
 class _Asking:
-    def __init__(
-        self, host: ModelHost, model: str, endpoint: str, record: Record, stop: threading.Event
-    ) -> None:
+    def __init__(self, host: Asked, model: str, endpoint: str, record: Record, stop: threading.Event) -> None:
         self._host, self._model, self._endpoint = host, model, endpoint
         self._record, self._stop = record, stop
         self.broken: list[Line] = []

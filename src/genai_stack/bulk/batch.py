@@ -18,8 +18,10 @@ import msgspec
 
 from .. import sources
 from ..errors import InvalidSpec
+from ..task_prompts.overrides import TasksConfig
+from ..tasks import run as task_run
 from . import vllm
-from .asking import ask_all
+from .asking import Asked, ask_all
 from .entries import Entry
 from .files import MANIFEST, RunLog, write_manifest
 from .intake import MAX_BYTES, Line, read, require
@@ -28,6 +30,7 @@ from .places import Place, fetch
 from .program import Interrupted, main
 from .pulse import Pulse
 from .specs import BatchSpec
+from .task_host import TaskHost
 
 
 def run(spec: BatchSpec, place: Place, log: RunLog, stop: threading.Event) -> None:
@@ -84,8 +87,11 @@ def _engine(
             "max_waiting": 1_000_000,  # a request may bring thousands of sequences; the window is the bound
         }
         host = wiring.job_models(place.scratch_home(), spec.model.versions(), limits)
+        asked: Asked = host
+        if spec.endpoint in task_run.ROUTES:
+            asked = TaskHost(host, spec.tasks or TasksConfig())
         try:
-            await ask_all(host, spec.model.name, spec.endpoint, lines, spec.max_in_flight, record, stop)
+            await ask_all(asked, spec.model.name, spec.endpoint, lines, spec.max_in_flight, record, stop)
         finally:
             await host.close()
 

@@ -11,6 +11,7 @@ from ..errors import InvalidSpec
 from ..ports import ModelVersion
 from ..protocol.batch_lines import Endpoint
 from ..spec_file import S
+from ..task_prompts.overrides import TasksConfig
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -50,6 +51,8 @@ class BatchSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Threads the local engine computes on; 0 takes every core."""
     precision: Literal["int8", "f32"] = "int8"
     """What the local engine computes in."""
+    tasks: TasksConfig | None = None
+    """What the task routes say to the model, as `[tasks]` of stack.toml has it; None is as shipped."""
 
 
 class EvaluationSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -52,7 +52,7 @@ def batch(
     if detach and output:
         raise click.UsageError("--output is written at the end; it can't go with --detach")
     training, place = bottom(home, stage)
-    job = training.batch(model, file, **computing(stage), **options)
+    job = training.batch(model, file, **computing(stage), **_words(stage), **options)
     if detach:
         show.document(job.refresh()) if as_json else click.echo(job.id)
         return
@@ -66,3 +66,15 @@ def batch(
     if counts["failed"]:
         click.echo(f"{counts['failed']} of {counts['total']} lines failed: {job.errors()}", err=True)
     click.echo(str(answers))
+
+
+def _words(stage: str | None) -> dict[str, Any]:
+    """What ./stack.toml has the task routes say to a model, where that isn't what is shipped."""
+    import msgspec
+
+    from ..config import find_config, load_config
+    from ..task_prompts.overrides import TasksConfig
+
+    if stage or (tasks := load_config(find_config()).tasks) == TasksConfig():
+        return {}
+    return {"tasks": msgspec.to_builtins(tasks)}

@@ -18,6 +18,7 @@ from .keys import keys
 from .models import models
 from .quickstart import quickstart
 from .serve import serve
+from .tasks import answer, classify, extract, rewrite, summarize, translate
 from .train import train
 from .up import up
 from .usage import usage
@@ -39,6 +40,12 @@ for command in (
     evaluate,
     batch,
     chat,
+    summarize,
+    answer,
+    classify,
+    translate,
+    extract,
+    rewrite,
     anatomy,
     models,
     keys,

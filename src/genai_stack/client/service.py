@@ -9,6 +9,7 @@ from ..protocol.anatomy import Anatomy
 from . import anatomy
 from .anatomy import AnatomyOptions
 from .endpoint import Endpoint
+from .tasks import AsyncTasks, Tasks
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _PATH = anatomy.ROUTE.removeprefix("/v1")  # the base URL ends in /v1
 
 
-class Service:
+class Service(Tasks):
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
@@ -37,7 +38,7 @@ class Service:
             self.openai.close()
 
 
-class AsyncService:
+class AsyncService(AsyncTasks):
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 

@@ -14,8 +14,26 @@ import msgspec
 from ..errors import RequestError
 from .decoding import decode
 from .requests import ChatRequest, CompletionRequest, EmbeddingRequest
+from .tasks import (
+    AnswerRequest,
+    ClassifyRequest,
+    ExtractRequest,
+    RewriteRequest,
+    SummarizeRequest,
+    TranslateRequest,
+)
 
-Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
+Endpoint = Literal[
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/tasks/summarize",
+    "/v1/tasks/answer",
+    "/v1/tasks/classify",
+    "/v1/tasks/translate",
+    "/v1/tasks/extract",
+    "/v1/tasks/rewrite",
+]
 ENDPOINTS: tuple[str, ...] = get_args(Endpoint)
 VLLM_ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings")
 """Those of them that `vllm run-batch` knows, by which a stage's jobs answer."""
@@ -28,9 +46,11 @@ LINE_BYTES = 16 * 1024 * 1024
 MAX_CUSTOM_ID = 512
 FAULTS_SHOWN = 20
 KEYS = ("custom_id", "method", "url", "body")
-BODIES: dict[str, type[Any]] = dict(
-    zip(ENDPOINTS, (ChatRequest, CompletionRequest, EmbeddingRequest), strict=True)
+_KINDS = (
+    *(ChatRequest, CompletionRequest, EmbeddingRequest),
+    *(SummarizeRequest, AnswerRequest, ClassifyRequest, TranslateRequest, ExtractRequest, RewriteRequest),
 )
+BODIES: dict[str, type[Any]] = dict(zip(ENDPOINTS, _KINDS, strict=True))
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -141,6 +161,9 @@ class _Checker:
             what = f"url {url} isn't {self.endpoint}; a batch has one endpoint"
             raise _Refused("mismatched_endpoint", what, "url")
         request = _body(url, bytes(value["body"]))
+        if request.model is None:
+            what = "body.model is missing; in a batch each request names its model"
+            raise _Refused("missing_required_parameter", what, "body.model")
         if request.model != (self.model or request.model):
             what = f"body.model {_short(request.model)} isn't {_short(self.model or '')}; a batch has one model"
             raise _Refused("mismatched_model", what, "body.model")
@@ -168,6 +191,9 @@ def _body(url: str, raw: bytes) -> Any:
     except RequestError as error:
         where = f"body.{error.param}" if error.param else "body"
         raise _Refused(error.code or "invalid_request", f"body: {error.message}", where) from None
+    if getattr(request, "vector_store_id", None):
+        what = "body.vector_store_id: a batch has no vector stores; send `passages` or `documents`"
+        raise _Refused("unsupported_parameter", what, "body.vector_store_id")
     if getattr(request, "stream", None):
         what = "body.stream: a batch's answers aren't streamed; leave it out"
         raise _Refused("unsupported_parameter", what, "body.stream")

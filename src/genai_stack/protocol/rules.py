@@ -33,6 +33,20 @@ from .stores import (
     check_store,
     check_store_file,
 )
+from .tasks import (
+    AnswerRequest,
+    ClassifyRequest,
+    ExtractRequest,
+    RewriteRequest,
+    SummarizeRequest,
+    TranslateRequest,
+    check_answer,
+    check_classify,
+    check_extract,
+    check_rewrite,
+    check_summarize,
+    check_translate,
+)
 
 MAX_INPUTS = 2048
 MAX_SCHEMA_DEPTH = 64
@@ -64,7 +78,7 @@ def check_chat(request: ChatRequest) -> None:
                 "tool_choice", f"names '{choice.function.name}', which isn't among `tools`; add it there"
             )
     if isinstance(request.response_format, JsonSchema):
-        _check_schema(request.response_format.json_schema.schema, "response_format.json_schema.schema")
+        check_schema(request.response_format.json_schema.schema, "response_format.json_schema.schema")
 
 
 def check_completion(request: CompletionRequest) -> None:
@@ -144,6 +158,12 @@ RULES: dict[type[Any], Callable[[Any], None]] = {
     ResponseRequest: check_response,
     ConversationRequest: check_conversation,
     ConversationItems: check_conversation_items,
+    SummarizeRequest: check_summarize,
+    TranslateRequest: check_translate,
+    RewriteRequest: check_rewrite,
+    ClassifyRequest: check_classify,
+    ExtractRequest: check_extract,
+    AnswerRequest: check_answer,
 }
 
 
@@ -194,10 +214,10 @@ def _check_tools(tools: list[Tool] | None) -> None:
             )
         names.add(tool.function.name)
         if tool.function.parameters:
-            _check_schema(tool.function.parameters, f"tools[{index}].function.parameters")
+            check_schema(tool.function.parameters, f"tools[{index}].function.parameters")
 
 
-def _check_schema(schema: dict[str, Any], param: str) -> None:
+def check_schema(schema: dict[str, Any], param: str) -> None:
     """Bounds the nesting, so that no reader of the schema further on runs out of stack."""
     level: list[Any] = [schema]
     for _ in range(MAX_SCHEMA_DEPTH):

@@ -21,7 +21,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..config import StackConfig
 from ..errors import GenAIStackError, MethodNotAllowed, NotFound
 from ..ports import Services
-from . import health, intake, key_routes, log, media, models, moderating, openapi, reranking, usage_routes
+from . import (
+    health,
+    intake,
+    key_routes,
+    log,
+    media,
+    models,
+    moderating,
+    openapi,
+    reranking,
+    tasks,
+    usage_routes,
+)
 from .answers import Answers
 from .catalogue import Catalogue
 from .charging import RESPONSES, Charges
@@ -48,7 +60,8 @@ SETTLE_SECONDS = 60.0
 """How long a request waits for the indexing that goes on, where nothing goes on between requests."""
 _EXCHANGE = "genai_stack.exchange"
 logger = logging.getLogger("genai_stack.service")
-_CHARGED = frozenset((*ROUTES, RESPONSES))
+_CHARGED = frozenset((*ROUTES, *tasks.ROUTES, RESPONSES))
+"""The routes whose requests go into the ledger, whatever became of them."""
 
 
 def build_app(
@@ -85,6 +98,16 @@ def build_app(
 
         return handle
 
+    def counted(handler: Handler) -> Handler:
+        """For a key that may ask models, while the ledger can be written."""
+
+        async def handle(exchange: Exchange) -> None:
+            ledger.check()
+            load.check()
+            await handler(exchange)
+
+        return guarded(handle, "inference")
+
     async def exposition(exchange: Exchange) -> None:
         await exchange.answer(200, metrics.render(), kind=CONTENT_TYPE)
 
@@ -98,19 +121,19 @@ def build_app(
 
     def posted(route: str) -> Handler:
         limit = config.service.max_body_bytes
-        handler = forward(
-            route,
-            services.models,
-            catalogue,
-            limiter,
-            prices,
-            answers,
-            load,
-            max_body_bytes=limit,
-            keep_alive=keep_alive,
+        return asked(
+            forward(
+                route,
+                services.models,
+                catalogue,
+                limiter,
+                prices,
+                answers,
+                load,
+                max_body_bytes=limit,
+                keep_alive=keep_alive,
+            )
         )
-
-        return asked(handler)
 
     table: dict[str, dict[str, Handler]] = {route: {"POST": posted(route)} for route in ROUTES}
     ranker, most = Ranker(services.models), config.service.max_body_bytes
@@ -143,6 +166,20 @@ def build_app(
     )
     for path, methods in told.routes.items():
         table[path] = {method: guarded(handler, "inference") for method, handler in methods.items()}
+    for route in tasks.ROUTES:
+        performed = tasks.perform(
+            route,
+            services.models,
+            catalogue,
+            limiter,
+            prices,
+            answers,
+            load,
+            config,
+            kept.searching,
+            keep_alive=keep_alive,
+        )
+        table[route] = {"POST": asked(performed)}
     table["/health"] = {"GET": health.health}
     table["/ready"] = {"GET": health.ready(services.models, config)}
     table["/metrics"] = {"GET": exposition}

@@ -10,10 +10,10 @@ import msgspec
 from ..config import StackConfig
 from ..errors import GenAIStackError, NotDeployedError
 from ..ports import ModelHost
+from ..protocol.refusals import refusal
 from ..protocol.replies import Health
 from . import log
 from .exchange import Exchange, Handler
-from .upstream import refusal
 
 READY_SECONDS = 5.0
 """How long a successful probe counts, so that asking without a key costs no more than a token per that time."""

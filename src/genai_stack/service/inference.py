@@ -16,6 +16,7 @@ from ..protocol import (
     TokenizeRequest,
     decode,
 )
+from ..protocol.refusals import refusal
 from . import intake
 from .answers import Answers
 from .catalogue import Catalogue
@@ -26,7 +27,6 @@ from .prices import Prices
 from .resources.asked import idempotency_key, principal
 from .streaming import relay
 from .unanswered import read
-from .upstream import refusal
 from .usage import NOTHING, StreamedUsage, counts
 
 ROUTES: dict[str, tuple[type[Any], str | None]] = {

@@ -20,6 +20,7 @@ from ..errors import GenAIStackError
 from ..metering import EVERY_OTHER, TenantConfig
 from ..ports import RecordStore
 from ..protocol import ChatRequest, CompletionRequest
+from ..protocol.tasks import TaskRequest
 from .exchange import Exchange
 from .prices import Price, of_time
 from .principal import MASTER, UNLIMITED, Limits, Principal
@@ -292,11 +293,14 @@ def _limits(tenant: TenantConfig) -> Limits:
 def _estimate(request: Any, size: int, limits: Iterable[Limits]) -> tuple[int, int]:
     """Tokens of the prompt and of the answer to set aside."""
     prompt = size // BYTES_PER_TOKEN + 1
-    if not isinstance(request, ChatRequest | CompletionRequest):
+    if isinstance(request, TaskRequest):
+        limit, answers = request.max_tokens, 1
+    elif isinstance(request, ChatRequest | CompletionRequest):
+        limit, answers = request.limit, request.n or 1
+    else:
         return prompt, 0
-    answers = request.n or 1
-    if request.limit is not None:
-        return prompt, request.limit * answers
+    if limit is not None:
+        return prompt, limit * answers
     most = min((each.tokens_per_minute for each in limits if each.tokens_per_minute is not None), default=None)
     room = DEFAULT_ANSWER * answers if most is None else max(most - prompt, 0)
     return prompt, min(DEFAULT_ANSWER * answers, room)

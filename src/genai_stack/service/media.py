@@ -12,6 +12,7 @@ from ..hosted import Task
 from ..ports import ModelHost, ModelVersion, Reply
 from ..protocol import media
 from ..protocol.decoding import decode
+from ..protocol.refusals import refusal
 from . import intake
 from .catalogue import Catalogue
 from .exchange import Exchange, Handler, UntilGone
@@ -21,7 +22,6 @@ from .needs import model_for
 from .prices import Prices
 from .resources.asked import principal
 from .resources.operations import Operation
-from .upstream import refusal
 from .usage import counts
 
 IMAGES, EDITS = "/v1/images/generations", "/v1/images/edits"

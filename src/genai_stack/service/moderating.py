@@ -11,11 +11,11 @@ import msgspec
 from ..errors import EngineFailed
 from ..protocol.decoding import decode
 from ..protocol.moderation import ModerationRequest, ModerationResult, Moderations
+from ..protocol.refusals import refusal
 from . import intake
 from .exchange import Exchange, Handler, UntilGone
 from .media import Asking
 from .resources.operations import Operation
-from .upstream import refusal
 from .usage import Used, counts
 from .verdicts import verdict
 

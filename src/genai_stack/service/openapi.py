@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from ..protocol import anatomy, ranking, replies, requests
+from ..protocol import anatomy, ranking, replies, requests, task_replies, tasks
 from . import key_routes, media, moderating
 from .exchange import Exchange
 from .intake import WAIT_MOST_SECONDS
@@ -34,6 +34,32 @@ _POSTS: dict[str, tuple[str, type[Any], type[Any], type[Any] | None]] = {
     "/v1/detokenize": ("Turn token ids into text", requests.DetokenizeRequest, replies.Detokenized, None),
     "/v1/rerank": ("Put documents into the order of a query", ranking.RerankRequest, ranking.Reranked, None),
     "/v1/anatomy": ("Look inside a model while it reads", anatomy.AnatomyRequest, anatomy.Anatomy, None),
+    "/v1/tasks/summarize": (
+        "Summarise a text",
+        tasks.SummarizeRequest,
+        task_replies.Summary,
+        task_replies.TaskDelta,
+    ),
+    "/v1/tasks/translate": (
+        "Translate a text",
+        tasks.TranslateRequest,
+        task_replies.Translation,
+        task_replies.TaskDelta,
+    ),
+    "/v1/tasks/rewrite": (
+        "Rewrite a text",
+        tasks.RewriteRequest,
+        task_replies.Rewriting,
+        task_replies.TaskDelta,
+    ),
+    "/v1/tasks/classify": ("Label a text", tasks.ClassifyRequest, task_replies.Classification, None),
+    "/v1/tasks/extract": ("Take data out of a text", tasks.ExtractRequest, task_replies.Extraction, None),
+    "/v1/tasks/answer": (
+        "Answer a question from sources, with citations",
+        tasks.AnswerRequest,
+        task_replies.Answer,
+        task_replies.TaskDelta,
+    ),
 }
 _WAIT = {
     "name": "x-genai-wait",

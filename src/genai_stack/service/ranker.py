@@ -17,10 +17,10 @@ import msgspec
 
 from ..errors import EngineFailed
 from ..ports import ModelHost, ModelVersion
+from ..protocol.refusals import refusal
 from ..protocol.stores import StaticChunking
 from .resources.chunks import chunks
 from .resources.embedder import Embedder
-from .upstream import refusal
 
 BATCH = 32
 """Texts that are embedded with one request."""

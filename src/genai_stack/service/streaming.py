@@ -17,9 +17,9 @@ from time import perf_counter
 from ..errors import EngineFailed, GenAIStackError
 from ..ports import ReplyStream
 from ..protocol import problems
+from ..protocol.refusals import refusal
 from . import log
 from .exchange import ClientGone, Exchange, UntilGone
-from .upstream import refusal
 from .usage import StreamedUsage
 
 EVENT_STREAM = b"text/event-stream; charset=utf-8"

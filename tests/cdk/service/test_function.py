@@ -255,13 +255,20 @@ def test_the_board_shows_requests_models_and_keys(template: Template) -> None:
     }
 
 
-def test_the_limits_travel_with_the_code(tmp_path: Any) -> None:
+def test_limits_and_words_travel_with_the_code(tmp_path: Any) -> None:
     from cdk.constructs import api_bundle
-    from genai_stack.config import load_config
+    from genai_stack.config import load_config, parse_config
+
+    words = 'Say "it"\n in \\ {target}: {text} ü\x7f'
+    own = {"model": "m", "prompt": words, "system": "", "phrases": {"from": "{source}!"}, "version": 2}
+    text = "\n".join(f"{name} = {api_bundle._quoted(told)}" for name, told in own.items() if name != "phrases")
+    tasks = parse_config(f"[tasks.translate]\n{text}\nphrases = {{from = '{{source}}!'}}").tasks
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(api_bundle, "bundle_function", lambda *_, **__: None)
-        api_bundle.bundle_api(ServiceConfig(max_body_bytes=5000, max_file_bytes=6000), tmp_path)
-    told = load_config(tmp_path / "stack.toml").service
+        api_bundle.bundle_api(ServiceConfig(max_body_bytes=5000, max_file_bytes=6000), tmp_path, tasks=tasks)
+    config = load_config(tmp_path / "stack.toml")
+    told = config.service
+    assert config.tasks == tasks
     assert (told.max_body_bytes, told.max_file_bytes) == (5000, 6000)
     assert (tmp_path / "run.sh").stat().st_mode & 0o111

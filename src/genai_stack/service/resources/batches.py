@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
+import msgspec
+
 from ...errors import Conflict, GenAIStackError, NotFound, ObjectNotFound, RequestError
 from ...ports import Job, JobQueue, JobRequest, ModelRegistry, RecordStore
 from ...protocol.batch_lines import Inspection, examine
 from ...protocol.batches import BatchCounts, BatchError, BatchRequest
 from ...registry import base_of
+from ...task_prompts.overrides import TasksConfig
 from ..charging import Charges, ran
 from ..principal import Principal
 from ..usage import NOTHING, Used
@@ -42,9 +45,10 @@ class Batches:
         once: Once,
         charges: Charges | None = None,
         endpoints: tuple[str, ...] | None = None,
+        tasks: TasksConfig = TasksConfig(),  # noqa: B008 - frozen
     ) -> None:
         """`endpoints` are those that `jobs` can run a batch for; None: all."""
-        self._charges, self._endpoints = charges, endpoints
+        self._charges, self._endpoints, self._tasks = charges, endpoints, tasks
         self._files, self._jobs, self._registry, self._once = files, jobs, registry, once
         self._shelf = Shelf(records, StoredBatch, "batches", "batch_", "batch")
         files.busy["batch_"] = self.busy
@@ -161,6 +165,8 @@ class Batches:
             "endpoint": batch.endpoint,
             "engine": "auto",
         }
+        if self._tasks != TasksConfig():
+            spec["tasks"] = msgspec.to_builtins(self._tasks)
         self._jobs.submit(JobRequest(batch.job, "batch", spec))
 
     def _followed(self, tenant: str, batch: StoredBatch) -> StoredBatch:

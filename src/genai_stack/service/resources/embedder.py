@@ -11,7 +11,7 @@ import msgspec
 
 from ...errors import EngineFailed, GenAIStackError, Overloaded
 from ...ports import ModelHost, Reply
-from ..upstream import refusal
+from ...protocol.refusals import refusal
 from .chunks import Tokens, guessed, pieces
 
 WAIT_SECONDS = 900.0

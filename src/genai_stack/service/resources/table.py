@@ -44,7 +44,14 @@ def resources(
     files = Files(services.objects, services.records, once)
     uploads = Uploads(files, services.records, once, config.service.max_file_bytes)
     batches = Batches(
-        files, services.records, services.jobs, services.registry, once, charges, services.batch_endpoints
+        files,
+        services.records,
+        services.jobs,
+        services.registry,
+        once,
+        charges,
+        services.batch_endpoints,
+        config.tasks,
     )
     tuning = Tuning(files, services.records, services.jobs, services.registry, once, charges)
     most = config.service.max_body_bytes

@@ -8,8 +8,8 @@ import msgspec
 
 from ...errors import EngineFailed
 from ...ports import ReplyStream
+from ...protocol.refusals import refusal
 from ...protocol.replies import ChatCompletionChunk
-from ..upstream import refusal
 
 _DATA, _DONE, _ERROR = b"data:", b"[DONE]", b'{"error"'
 _DECODER = msgspec.json.Decoder(ChatCompletionChunk)

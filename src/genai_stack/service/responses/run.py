@@ -12,6 +12,7 @@ from ...errors import GenAIStackError
 from ...ports import ModelHost, ModelVersion
 from ...protocol import ChatRequest, decode
 from ...protocol.items import FoundText, Item
+from ...protocol.refusals import refusal
 from ...protocol.replies import Usage
 from ...protocol.responses import (
     RESULTS,
@@ -27,7 +28,6 @@ from ...protocol.responses import (
     TextOptions,
 )
 from ..streaming import whole
-from ..upstream import refusal
 from ..usage import NOTHING, Used
 from .chunks import chunks
 from .draft import Draft, Event

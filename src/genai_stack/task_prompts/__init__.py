@@ -1,0 +1,101 @@
+"""What the task routes tell a model: a versioned TOML file per task beside this module.
+
+`user` is the turn that carries the text, `system` stands before it unless empty, `phrases` are the words that a
+request's parameters choose. A name in braces is a place to fill in; braces around anything else are plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import msgspec
+
+Task = Literal["summarize", "answer", "classify", "translate", "extract", "rewrite"]
+TASKS: tuple[Task, ...] = get_args(Task)
+PLACES: dict[Task, dict[str, bool]] = {
+    "summarize": {"text": True, "length": False, "style": False},
+    "answer": {"passages": True, "question": True, "unstated": False},
+    "classify": {"text": True, "ask": False, "labels": False},
+    "translate": {"text": True, "target": True, "from": False},
+    "extract": {"text": True, "fields": True},
+    "rewrite": {"text": True, "how": True},
+}
+"""Per task the places that its `user` and `system` may have, and whether `user` must."""
+_PLACE = re.compile(r"\{([a-z_]+)\}")
+
+
+class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`version` is the file's own, which grows when its words change."""
+
+    user: str
+    version: int = 1
+    system: str = ""
+    phrases: dict[str, str] = {}
+
+    def phrase(self, name: str, **values: str) -> str:
+        return filled(self.phrases[name], values)
+
+
+class Misfit(Exception):
+    """A prompt that can't be used; `key` is where the fault is."""
+
+    def __init__(self, message: str, *key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """`template` with its places filled in, in one pass: braces in a value stay what they are."""
+    return _PLACE.sub(lambda match: values.get(match[1], match[0]), template)
+
+
+@cache
+def shipped(task: Task) -> Prompt:
+    """The prompt of this package."""
+    import tomllib
+
+    text = (Path(__file__).parent / f"{task}.toml").read_text(encoding="utf-8")
+    return msgspec.convert(tomllib.loads(text), Prompt)
+
+
+def overridden(task: Task, told: Mapping[str, Any]) -> Prompt:
+    """The shipped prompt with what `told` (`user`, `system`, `phrases`, `version`) puts in its place. Raises Misfit."""
+    base = shipped(task)
+    phrases: Mapping[str, str] = told.get("phrases", {})
+    for name in phrases:
+        if name not in base.phrases:
+            known = ", ".join(base.phrases) or "none"
+            near = _near(name, base.phrases)
+            raise Misfit(f"{task} has no phrase {name!r}{near} (known: {known})", "phrases", name)
+    for key in ("user", "system"):
+        _check_places(task, key, told.get(key))
+    for name, text in phrases.items():
+        known_here = set(_PLACE.findall(base.phrases[name]))
+        for place in _PLACE.findall(text):
+            if place not in known_here:
+                raise Misfit(f"there is nothing for {{{place}}} here", "phrases", name)
+    return msgspec.structs.replace(base, **{**told, "phrases": {**base.phrases, **phrases}})
+
+
+def _check_places(task: Task, key: str, text: str | None) -> None:
+    if text is None:
+        return
+    places = PLACES[task]
+    found = _PLACE.findall(text)
+    for place in found:
+        if place not in places:
+            known = ", ".join(f"{{{name}}}" for name in places)
+            raise Misfit(f"there is nothing for {{{place}}}{_near(place, places)} (known: {known})", key)
+    missing = [name for name, needed in places.items() if needed and name not in found]
+    if key == "user" and missing:
+        raise Misfit(f"{{{missing[0]}}} is missing: the model would never see it", key)
+
+
+def _near(name: str, known: Mapping[str, Any]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.0)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,103 @@
+"""Data out of a text, in the form of the caller's JSON Schema, which the model's server enforces while it writes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from ..protocol.tasks import ExtractRequest
+from ..task_prompts import Prompt
+from .asking import conversation
+from .finished import document
+from .model import Model, Said, TooLong
+from .parts import in_parts
+
+ROOM = 384
+"""Tokens of the data where the request sets no `max_tokens`; where they don't do, all that the context has left."""
+STRING, ITEMS = 64, 8
+"""How long a text and a list may get at the second try, where the schema leaves it open."""
+_SCALARS = ("string", "number", "integer", "boolean", "null")
+
+
+class Extracted(NamedTuple):
+    data: Any
+    pieces: int
+
+
+async def extract(model: Model, prompt: Prompt, request: ExtractRequest) -> Extracted:
+    """What was found in the parts of a long text is put together by the same model, in the same form."""
+    values = {"fields": _fields(prompt, request.schema)}
+    examples = [({"text": e.text}, _json(e.output)) for e in request.examples or ()]
+
+    async def each(part: str) -> Any:
+        messages = conversation(prompt, {**values, "text": part}, examples)
+        said = await model.chat(messages, request.max_tokens or ROOM, schema=request.schema)
+        if said.finish == "length" and request.max_tokens is None:
+            said = await _again(said, model, messages, request)
+        return document(model, said, request.max_tokens)
+
+    read, text = 0, request.text
+    while True:
+        found = await in_parts(model, text, each, answer=request.max_tokens or ROOM)
+        read = read or len(found)
+        if len(found) == 1:
+            return Extracted(found[0], read)
+        told = "\n".join(_json(data) for data in found)
+        text = told if len(told) < len(text) else told[: len(text) // 2]
+
+
+async def _again(said: Said, model: Model, messages: list[dict[str, str]], request: ExtractRequest) -> Said:
+    """With all the room there is, and no text or list without an end."""
+    try:
+        return await model.chat(messages, None, schema=bounded(request.schema))
+    except TooLong:
+        return said
+
+
+def bounded(schema: Any) -> Any:
+    """A schema that accepts nothing but what `schema` does, and has no text or list without a longest length where the
+    schema itself has a type for it."""
+    if isinstance(schema, list):
+        return [bounded(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {
+        key: {name: bounded(each) for name, each in value.items()}
+        if key in ("properties", "$defs", "definitions") and isinstance(value, dict)
+        else bounded(value)
+        if key in ("items", "prefixItems", "anyOf", "oneOf", "allOf", "additionalProperties")
+        else value
+        for key, value in schema.items()
+    }
+    kind = schema.get("type")
+    if kind == "string" and not {"maxLength", "pattern", "format", "enum", "const", "$ref"} & set(schema):
+        found["maxLength"] = max(STRING, int(schema.get("minLength", 0)))
+    if kind == "array" and "maxItems" not in schema:
+        found["maxItems"] = max(ITEMS, int(schema.get("minItems", 0)))
+    return found
+
+
+def _fields(prompt: Prompt, schema: dict[str, Any]) -> str:
+    """The names of the fields where that tells all, each with what its schema says about it; else the schema."""
+    properties = schema.get("properties")
+    if schema.get("type") != "object" or not isinstance(properties, dict) or not properties:
+        return prompt.phrase("schema", schema=_json(schema))
+    told = []
+    for name, field in properties.items():
+        if not isinstance(field, dict) or not _plain(field):
+            return prompt.phrase("schema", schema=_json(schema))
+        about = field.get("description")
+        told.append(prompt.phrase("described", field=name, description=str(about)) if about else name)
+    return ", ".join(told)
+
+
+def _plain(field: dict[str, Any]) -> bool:
+    """Whether the name of a field says what goes into it."""
+    kind = field.get("type")
+    kinds = kind if isinstance(kind, list) else [kind]
+    return not set(field) - {"type", "description", "title"} and all(each in _SCALARS for each in kinds)
+
+
+def _json(value: Any) -> str:
+    """With the spaces that most models write."""
+    return json.dumps(value, ensure_ascii=False)
