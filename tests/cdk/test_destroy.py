@@ -174,10 +174,13 @@ def test_with_data_nothing_of_its_own_is_left(stand: Stand) -> None:
 def test_data_that_would_go_with_its_stack_stops_it_before_anything(
     stand: Stand, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    bucket = read("prod", "training", "artefact-bucket")
+    bucket, table = (read("prod", "training", what) for what in ("artefact-bucket", "records-table"))
     assert run(["destroy", "--stage", "prod", "--yes"]) == 1
-    assert f"{bucket} hold data" in capfd.readouterr().err
+    said = capfd.readouterr()
+    assert f"{bucket}, {table} hold data" in said.err
     assert len(stand.stacks()) == 3
+    told = destroy("--stage", "prod", "--with-data", typed="no\n").output
+    assert f"deletes   table {table} with all its records" in told
     found = document("--stage", "prod", "--with-data")
     assert found["removed"][:3] == [names.deployed_stack("prod", layer) for layer in reversed(LAYERS)]
     assert stand.stacks() == []

@@ -68,6 +68,8 @@ def _tell_plan(plan: Plan, with_data: bool) -> None:
         click.echo(f"  takes off {model} and its adapters")
     for bucket in plan.emptied:
         click.echo(f"  deletes   bucket {bucket}{' with all that it holds' if with_data else ''}")
+    for table in plan.tables:
+        click.echo(f"  deletes   table {table}{' with all its records' if with_data else ''}")
     for one in plan.keeps:
         word = "deletes  " if with_data and one.ours else "keeps    "
         click.echo(f"  {word} {one.kind} {one.name} ({one.note})")

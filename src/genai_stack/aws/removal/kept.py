@@ -59,10 +59,23 @@ class Keeping:
         return [one for name in sorted(set(groups)) if (one := self._log(name))]
 
     def holds(self, bucket: str) -> bool:
-        """Whether there is anything in it, older versions included."""
-        with translated("s3", bucket):
+        """Whether there is anything in it, older versions included. Nothing is in a bucket that isn't there."""
+
+        def ask() -> bool:
             pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
             return any(page.get("Versions") or page.get("DeleteMarkers") for page in pages)
+
+        return bool(self._there("s3", bucket, ask, "404", "NoSuchBucket"))
+
+    def records(self, table: str) -> bool:
+        """Whether there is a record in it; its own count is hours old. None is in a table that isn't there."""
+        found = self._there(
+            "dynamodb",
+            table,
+            lambda: self._dynamodb.scan(TableName=table, Limit=1),
+            "ResourceNotFoundException",
+        )
+        return bool(found and found["Count"])
 
     def empty(self, bucket: str) -> int:
         """Deletes every version of every object, and uploads under way; how many there were. Nothing is there in a
@@ -99,7 +112,7 @@ class Keeping:
                 "Code": errors[0].get("Code", ""),
                 "Message": f"{errors[0].get('Key')}: {errors[0].get('Message')}",
             }
-            raise ClientError({"Error": told}, "DeleteObject")
+            raise ClientError({"Error": told}, "DeleteObjectVersion")
 
     def _there(self, service: str, name: str, ask: Callable[[], Any], *absent: str) -> Any:
         """The answer to a question about `name`; None where it isn't there."""
@@ -116,14 +129,17 @@ class Keeping:
     def _bucket(self, name: str) -> Kept | None:
         if self._there("s3", name, lambda: self._s3.head_bucket(Bucket=name), "404", "NoSuchBucket") is None:
             return None
-        versions = f"aws s3api list-object-versions --bucket {name} --max-items {BATCH} --output json"
+        versions = f"aws s3api list-object-versions --bucket {name} --no-paginate --output json"
         query = "--query '{Objects: [Versions, DeleteMarkers][] | [].{Key: Key, VersionId: VersionId}}'"
+        delete = (
+            f"aws s3api delete-objects --bucket {name} --delete file:///dev/stdin"  # too long for an argument
+        )
         return Kept(
             "bucket",
             name,
             "objects and their versions",
             (
-                f'aws s3api delete-objects --bucket {name} --delete "$({versions} {query})"  # until it is empty',
+                f"{versions} {query} | {delete}  # until it is empty",
                 f"aws s3 rb s3://{name}",
             ),
         )

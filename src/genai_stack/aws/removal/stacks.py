@@ -15,6 +15,8 @@ from ..faults import code_of, translated
 ORDER: tuple[names.Layer, ...] = ("service", "hosting", "training")
 """Each stands on the next."""
 POLL_SECONDS = 5.0
+DELETABLE = ("DELETE_IN_PROGRESS", "REVIEW_IN_PROGRESS")
+"""What is in progress and no obstacle: the latter has a change set that nobody has carried out."""
 Tell = Callable[[str, int, int], None]
 """Hears of a step's name, how much of it is done, and how much there is."""
 
@@ -35,6 +37,8 @@ class Stack(NamedTuple):
     arn: str
     layer: names.Layer
     status: str
+    stage: str
+    """By its tag; nothing where it has none."""
 
     @property
     def gone(self) -> bool:
@@ -57,9 +61,18 @@ class Stacks:
     def there(self) -> list[Stack]:
         """The stacks of the stage, in the order in which they can go. Raises Conflict where one by such a name isn't
         the stage's."""
-        return [
-            one for layer in ORDER if (one := self._described(names.deployed_stack(self._stage, layer), layer))
-        ]
+        stacks = []
+        for layer in ORDER:
+            one = self._described(names.deployed_stack(self._stage, layer), layer)
+            if one is None:
+                continue
+            if one.stage != self._stage:
+                raise Conflict(
+                    f"{one.name} has no tag {names.STAGE_TAG}={self._stage}: it isn't this stage's, and nothing "
+                    "was touched; remove it by hand, or give it the tag if it is"
+                )
+            stacks.append(one)
+        return stacks
 
     def gone(self) -> list[Stack]:
         """Those deleted within the last 90 days, which is how long CloudFormation knows of them."""
@@ -68,12 +81,15 @@ class Stacks:
             known = [one for page in pages for one in page["StackSummaries"]]
         layers = {names.deployed_stack(self._stage, layer): layer for layer in ORDER}
         found = [(one["StackId"], layers[one["StackName"]]) for one in known if one["StackName"] in layers]
-        return [one for arn, layer in found if (one := self._described(arn, layer))]
+        stacks = (self._described(arn, layer) for arn, layer in found)
+        return [one for one in stacks if one is not None and one.stage == self._stage]
 
     def resources(self, stack: Stack) -> list[Resource]:
         with translated("cloudformation", stack.name):
             pages = self._client.get_paginator("list_stack_resources").paginate(StackName=stack.arn)
             listed = [one for page in pages for one in page["StackResourceSummaries"]]
+            if not listed:  # nothing was made, and there may be no template to ask for
+                return []
             template = self._client.get_template(StackName=stack.arn)["TemplateBody"]
         declared = template["Resources"]
         return [
@@ -92,12 +108,13 @@ class Stacks:
     def delete(self, stack: Stack, tell: Tell) -> None:
         """Waits until it is gone. Raises GenAIStackError, with each resource that stays and why, and Conflict while
         something else changes it."""
-        if stack.status.endswith("_IN_PROGRESS") and stack.status != "DELETE_IN_PROGRESS":
-            raise Conflict(f"{stack.name} is {stack.status}; wait until that has ended, then try again")
         total = len(self.resources(stack))
         tell(stack.name, 0, total)
         before = self._newest(stack)
-        if stack.status != "DELETE_IN_PROGRESS":
+        now = self._described(stack.arn, stack.layer)  # it may have changed since it was looked for
+        if now is not None and now.status.endswith("_IN_PROGRESS") and now.status not in DELETABLE:
+            raise Conflict(f"{stack.name} is {now.status}; wait until that has ended, then try again")
+        if now is not None and not now.gone and now.status != "DELETE_IN_PROGRESS":
             with translated("cloudformation", stack.name):
                 self._client.delete_stack(StackName=stack.arn)
         while True:
@@ -106,7 +123,7 @@ class Stacks:
                 tell(stack.name, total, total)
                 return
             events = list(self._events(stack, before))
-            if now.status == "DELETE_FAILED" and events:  # else it is still that of the time before
+            if now.status == "DELETE_FAILED" and _failed(stack, events):
                 raise GenAIStackError(_told(stack, events))
             ended = [one for one in events if one["ResourceStatus"] == "DELETE_COMPLETE"]
             tell(stack.name, min(len(ended), total), total)
@@ -121,12 +138,8 @@ class Stacks:
                 return None
             raise
         tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
-        if tags.get(names.STAGE_TAG) != self._stage:
-            raise Conflict(
-                f"{found['StackName']} has no tag {names.STAGE_TAG}={self._stage}: it isn't this stage's, and nothing "
-                "was touched; remove it by hand, or give it the tag if it is"
-            )
-        return Stack(found["StackName"], found["StackId"], layer, found["StackStatus"])
+        stage = tags.get(names.STAGE_TAG, "")
+        return Stack(found["StackName"], found["StackId"], layer, found["StackStatus"], stage)
 
     def _events(self, stack: Stack, after: str | None = None) -> Iterator[dict[str, Any]]:
         """Newest first, down to the one with the id `after`."""
@@ -139,6 +152,13 @@ class Stacks:
 
     def _newest(self, stack: Stack) -> str | None:
         return next((str(event["EventId"]) for event in self._events(stack)), None)
+
+
+def _failed(stack: Stack, events: list[dict[str, Any]]) -> bool:
+    """Whether it is told that the deletion has failed; a stack's status may be that of the time before."""
+    return any(
+        one["LogicalResourceId"] == stack.name and one["ResourceStatus"] == "DELETE_FAILED" for one in events
+    )
 
 
 def _told(stack: Stack, events: list[dict[str, Any]]) -> str:

@@ -27,7 +27,8 @@ PAGE = 100
 
 class Plan(msgspec.Struct, frozen=True):
     """What `remove` would do: delete `stacks`, end `jobs`, take off the components of `models`, and with data remove
-    those of `keeps` that are the stage's own. `emptied` are buckets that go with their stack, once they are empty."""
+    those of `keeps` that are the stage's own. `emptied` are buckets that go with their stack, once they are empty, and
+    `tables` go with it as they are."""
 
     stage: str
     account: str
@@ -36,6 +37,7 @@ class Plan(msgspec.Struct, frozen=True):
     jobs: tuple[str, ...]
     models: tuple[str, ...]
     emptied: tuple[str, ...]
+    tables: tuple[str, ...]
     keeps: tuple[Kept, ...]
 
     @property
@@ -79,13 +81,16 @@ class StageRemoval:
             tuple(one.name for one in self._there),
             tuple(self._unfinished()),
             tuple(sorted(self._hosted)),
-            tuple(self._emptied()),
+            tuple(self._going(BUCKET)),
+            tuple(self._going(TABLE)),
             tuple(self.kept()),
         )
 
     def refuse_data(self, plan: Plan) -> None:
-        """Raises GenAIStackError where a bucket that goes with its stack holds anything: it would stop halfway."""
+        """Raises GenAIStackError where a bucket that goes with its stack holds anything, which would stop halfway, or
+        a table, which wouldn't stop."""
         full = [name for name in plan.emptied if self._keeping.holds(name)]
+        full += [name for name in plan.tables if self._keeping.records(name)]
         if full:
             raise GenAIStackError(
                 f"{', '.join(full)} hold data, and this stage was deployed with retain_data = false: give --with-data "
@@ -121,7 +126,7 @@ class StageRemoval:
         return removed
 
     def _delete(self, stack: Stack, tell: Tell, *, with_data: bool) -> None:
-        buckets = self._buckets(self._resources[stack.arn]) if with_data else []
+        buckets = self._deleted(self._resources[stack.arn], BUCKET) if with_data else []
         for tried in range(1, TRIES + 1):
             for bucket in buckets:
                 self._keeping.empty(bucket)
@@ -136,12 +141,12 @@ class StageRemoval:
     def _known(self) -> list[Resource]:
         return [one for resources in self._resources.values() for one in resources]
 
-    def _emptied(self) -> list[str]:
-        return [name for stack in self._there for name in self._buckets(self._resources[stack.arn])]
+    def _going(self, type: str) -> list[str]:
+        return [name for stack in self._there for name in self._deleted(self._resources[stack.arn], type)]
 
-    def _buckets(self, resources: Sequence[Resource]) -> list[str]:
-        """Those that their stack deletes."""
-        return [one.name for one in resources if one.type == BUCKET and not one.retained]
+    def _deleted(self, resources: Sequence[Resource], type: str) -> list[str]:
+        """Those of a type that their stack deletes."""
+        return [one.name for one in resources if one.type == type and not one.retained]
 
     def _groups(self, stack: Stack) -> list[str]:
         type = "AWS::SageMaker::ModelPackageGroup"
