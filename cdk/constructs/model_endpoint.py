@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import aws_cdk as cdk
@@ -127,7 +126,7 @@ def _variant(model: ModelConfig, long: LongWork | None) -> dict[str, Any]:
     return variant | {
         "managedInstanceScaling": {
             "status": "ENABLED",
-            "minInstanceCount": math.ceil(model.min / choices.copies_per_machine(model)),
+            "minInstanceCount": choices.least_machines(model),
             "maxInstanceCount": choices.machines(model),
         },
         "routingConfig": {"routingStrategy": "LEAST_OUTSTANDING_REQUESTS"},

@@ -68,8 +68,15 @@ def share(model: ModelConfig) -> Share:
     return Share(max(math.floor(cpus * ROOM), 1), int(memory * ROOM), gpus)
 
 
+def least_machines(model: ModelConfig) -> int:
+    """Machines that are always up. One that answers through S3 counts machines, and no copies."""
+    return model.min if asynchronous(model) else math.ceil(model.min / copies_per_machine(model))
+
+
 def machines(model: ModelConfig) -> int:
     """Machines at the most: for every copy and one more, which a rolling update starts before it ends another."""
+    if asynchronous(model):
+        return model.max
     return math.ceil((model.max + 1) / copies_per_machine(model))
 
 

@@ -261,6 +261,14 @@ def test_who_has_no_credentials_is_told_and_nobody_else_is_asked(
         code, found = doctor(stage)
     assert (code, len(hit)) == (1, 1)
     assert [(one.topic, one.state, one.next) for one in found] == [("credentials", "fail", "renew them")]
+
+    def disabled(request: Request) -> Answer:
+        body = "<ErrorResponse><Error><Code>RegionDisabledException</Code></Error></ErrorResponse>"
+        return Answer(403, {"content-type": "text/xml"}, body.encode())
+
+    with aws.broken(disabled):
+        code, found = doctor(stage)
+    assert (code, [(one.topic, one.state) for one in found]) == (1, [("credentials", "fail")])
     monkeypatch.setattr("genai_stack.aws.session.credentials", lambda: None)
     assert caller(_nobody).finding.state == "fail"
 
@@ -288,6 +296,16 @@ def test_a_stage_that_is_deployed_is_compared_with_what_is_asked(
     (tmp_path / "stack.toml").write_text(CONFIG.replace('"chat"', '"other"'))
     _, found = doctor(stage)
     assert ("deployed", "hosting: 1 models, without other") in those(found, "warn")
+
+
+def test_functions_that_the_api_has_are_no_longer_free(aws: Account, fit: Fit, stage: str) -> None:
+    fit.functions = 150
+    assert [topic for topic, _ in those(doctor(stage)[1], "fail")] == ["functions"]
+    name = names.parameter(stage, "service", "api-url")
+    aws.client("ssm").put_parameter(Name=name, Value="https://x/v1", Type="String")
+    code, found = doctor(stage)
+    assert code == 0
+    assert ("functions", "the API has its functions, and 150 more are free") in those(found, "ok")
 
 
 def test_a_model_that_doesnt_fit_fails_before_anything_is_asked(fit: Fit, stage: str, tmp_path: Path) -> None:

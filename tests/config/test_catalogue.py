@@ -214,6 +214,7 @@ def test_the_fewest_gpus_that_hold_a_copy_are_taken() -> None:
     pools = hosted("name='a'\nsource='hf://o/a-14B'\ninstance=['g6e.12xlarge', 'g6.12xlarge']\n")
     assert pools.tensor_parallel == 2  # what the smaller GPUs need
     assert choices.copies_per_machine(pools) == 2
+    assert choices.least_machines(pools) == 0
     assert choices.machines(pools) == 1  # a second copy, for an update, has room beside the first
     assert choices.share(pools) == (19, int(192 * 1024 / 2 * 0.8), 2)
 

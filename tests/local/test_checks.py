@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -90,6 +91,27 @@ def test_homes(home: Path, loaded: None, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(checks, "LEAST_GB", 0)
     monkeypatch.setattr(checks, "ENOUGH_GB", 10**9)
     assert look(home)["disk"].state == "warn"
+
+
+def test_a_home_that_nobody_may_look_at_is_told(
+    home: Path, loaded: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, stat = tmp_path / "closed", os.stat
+    closed.mkdir()
+
+    def look_at(path: Any, *more: Any, **named: Any) -> os.stat_result:
+        if str(path).startswith(f"{closed}/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *more, **named)
+
+    access = os.access
+    monkeypatch.setattr(os, "stat", look_at)
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(closed) and access(path, mode))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        found = look(closed / "home", port=taken.getsockname()[1])
+    assert (found["home"].state, found["home"].found) == ("fail", f"{closed} can't be written to")
 
 
 def test_models_and_threads_of_the_configuration(home: Path, loaded: None, tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from genai_stack.cli.root import root
 from genai_stack.cli.run import run
 from genai_stack.errors import ConfigError, InvalidSpec
 from genai_stack.machines import MACHINES
+from genai_stack.names import STAGE_TAG
 from genai_stack.pricing import book
 from genai_stack.pricing.estimate import FREE, KINDS, Charge, estimate
 from genai_stack.pricing.load import NAMES, Load, parse
-from genai_stack.pricing.templates import Template
+from genai_stack.pricing.templates import Template, read
 
 BOOK = book.load()
 REF: Any = {"Ref": "Parameter"}
@@ -129,6 +130,10 @@ def test_what_stands_is_billed_by_the_hour() -> None:
     assert interface.idle == pytest.approx(2 * 0.01 * 730)
     (fast,) = one("AWS::CloudWatch::Alarm", Period=10)
     assert fast.idle == pytest.approx(0.3)
+    scaling = "AWS::ApplicationAutoScaling::ScalingPolicy"
+    (tracking,) = one(scaling, PolicyType="TargetTrackingScaling")
+    assert tracking.idle == pytest.approx(2 * 0.1)
+    assert [c.state for c in one(scaling, PolicyType="StepScaling")] == ["free"]
 
 
 def test_a_load_is_said_by_name() -> None:
@@ -208,6 +213,30 @@ def test_without_templates_it_says_how_to_make_them(tmp_path: Path, capfd: pytes
     (tmp_path / "S.template.json").write_text("[")
     assert run(["cost", "--templates", str(tmp_path)]) == 2
     assert "S.template.json" in capfd.readouterr().err
+
+
+def test_what_synth_wrote_before_isnt_of_this_time(tmp_path: Path) -> None:
+    """It leaves the template of a stack that is no longer asked for, and forgets it in the manifest."""
+    for name in ("Old", "New"):
+        (tmp_path / f"{name}.template.json").write_text(
+            json.dumps({"Resources": {name: {"Type": "AWS::KMS::Key"}}})
+        )
+    properties = {"templateFile": "New.template.json", "stackName": "New-prod", "tags": {STAGE_TAG: "prod"}}
+    artifact = {"type": "aws:cloudformation:stack", "properties": properties}
+    (tmp_path / "manifest.json").write_text(json.dumps({"artifacts": {"New": artifact}}))
+    assert [template.stack for template in read(tmp_path, "prod")] == ["New-prod"]
+    assert [template.stack for template in read(tmp_path)] == ["New-prod"]
+
+
+@pytest.mark.parametrize(
+    ("type", "properties", "told"),
+    [
+        ("AWS::ApiGateway::Stage", {"MethodSettings": [{"MetricsEnabled": True}]}, "detailed metrics of each"),
+        ("AWS::WAFv2::WebACL", {}, "bodies over 16 KB"),
+    ],
+)
+def test_use_that_no_load_tells_has_its_name(type: str, properties: dict[str, Any], told: str) -> None:
+    assert told in one(type, **properties)[0].uncounted
 
 
 def test_it_is_a_table_and_a_document(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def _port(home: Path, port: int) -> Finding:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            running = Home(home).running() if home.is_dir() else None
+            running = Home(home).running() if os.path.isdir(home) else None
             if running and running.base_url and running.base_url.endswith(f":{port}/v1"):
                 return Finding("port", "ok", f"this stack answers at {running.base_url}")
             return Finding("port", "warn", f"{port}: {error.strerror}", "take another: genai-stack up --port 0")
@@ -150,5 +150,5 @@ def _torch(child: subprocess.Popen[str]) -> Finding:
 
 
 def _nearest(path: Path) -> Path:
-    """It, or the first above it that is there."""
-    return next(one for one in (path, *path.parents) if one.exists())
+    """It, or the first above it that can be seen to be there."""
+    return next(one for one in (path, *path.parents) if os.path.exists(one))

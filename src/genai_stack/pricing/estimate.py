@@ -20,8 +20,8 @@ FREE = frozenset(
     (
         "AWS::ApiGateway::Account", "AWS::ApiGateway::Deployment", "AWS::ApiGateway::GatewayResponse",
         "AWS::ApiGateway::Method", "AWS::ApiGateway::Resource", "AWS::ApiGateway::RestApi",
-        "AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy",
-        "AWS::Batch::JobDefinition", "AWS::Batch::JobQueue", "AWS::Budgets::Budget", "AWS::CDK::Metadata",
+        "AWS::ApplicationAutoScaling::ScalableTarget", "AWS::Batch::JobDefinition",
+        "AWS::Batch::JobQueue", "AWS::Budgets::Budget", "AWS::CDK::Metadata",
         "AWS::EC2::InternetGateway", "AWS::EC2::LaunchTemplate", "AWS::EC2::PlacementGroup", "AWS::EC2::Route",
         "AWS::EC2::RouteTable", "AWS::EC2::SecurityGroup", "AWS::EC2::SecurityGroupEgress",
         "AWS::EC2::SecurityGroupIngress", "AWS::EC2::Subnet", "AWS::EC2::SubnetRouteTableAssociation",

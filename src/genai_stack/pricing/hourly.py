@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from .. import choices
@@ -17,12 +16,7 @@ def examine(config: StackConfig, book: PriceBook, region: str) -> Iterator[Findi
     """A finding for each hosted model and each queue, and one for what machines cost while all is idle."""
     always, unknown = 0.0, False
     for model in config.hosted_models:
-        up = (
-            model.min
-            if choices.asynchronous(model)
-            else math.ceil(model.min / choices.copies_per_machine(model))
-        )
-        most = model.max if choices.asynchronous(model) else choices.machines(model)
+        up, most = choices.least_machines(model), choices.machines(model)
         usd = book.price(Item("sagemaker-hour", f"ml.{model.instances[0]}"))
         yield _machine(model.name, f"ml.{model.instances[0]}", usd, f"{up} always up, {most} at most")
         always += up * (usd or 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .book import HOURS, Item
-from .parts import Asked, Bill, Kind, Part, hourly, used
+from .parts import Asked, Bill, Kind, Part, hourly, standing, used
 from .templates import Unreadable, listed, number, references
 
 FREE_IOPS, FREE_MBPS = 3000, 125
@@ -25,7 +25,7 @@ def endpoint(asked: Asked, id: str, properties: dict[str, Any]) -> Bill:
         machine, others = _machine(variant)
         basis = f"{always:g} always up, {hours:g} hours of one more" + (f"; or {others}" if others else "")
         parts.append(Part(Item("sagemaker-hour", machine), always * HOURS, always * HOURS + hours, basis))
-    return Bill(tuple(parts))
+    return Bill(tuple(parts), "what goes in and out of it, by the gigabyte")
 
 
 def _machine(variant: dict[str, Any]) -> tuple[str, str]:
@@ -109,10 +109,18 @@ def flow_log(asked: Asked, id: str, properties: dict[str, Any]) -> Bill:
 
 def components(asked: Asked, id: str, properties: dict[str, Any]) -> Bill:
     """The machines are the endpoint's."""
-    return Bill((), "alarms that scaling makes for itself: two for each model that is up")
+    return Bill((), "alarms that scaling makes for itself: two for each model, three for one that goes to zero")
+
+
+def scaling(asked: Asked, id: str, properties: dict[str, Any]) -> Bill:
+    """One that tracks a target makes an alarm for either direction."""
+    if properties.get("PolicyType") != "TargetTrackingScaling":
+        return Bill()
+    return Bill((standing("alarm", 2, "2 that it makes for itself"),))
 
 
 MACHINES: dict[str, Kind] = {
+    "AWS::ApplicationAutoScaling::ScalingPolicy": scaling,
     "AWS::Batch::ComputeEnvironment": fleet,
     "AWS::EC2::EIP": address,
     "AWS::EC2::FlowLog": flow_log,

@@ -27,7 +27,10 @@ def stage(asked: Asked, id: str, properties: dict[str, Any]) -> Bill:
     ]
     if properties.get("TracingEnabled"):
         parts.append(used("million", "trace", load.requests, "at most all requests, AWS takes a sample"))
-    return Bill(tuple(parts), "streamed answers over 10 MB, which count as more requests")
+    settings = listed(properties, "MethodSettings")
+    detailed = any(one.get("MetricsEnabled") for one in settings)
+    metrics = ", detailed metrics of each method that is asked" if detailed else ""
+    return Bill(tuple(parts), f"streamed answers over 10 MB, which count as more requests{metrics}")
 
 
 def function(asked: Asked, id: str, properties: dict[str, Any]) -> Bill:
@@ -43,7 +46,8 @@ def function(asked: Asked, id: str, properties: dict[str, Any]) -> Bill:
         (
             used("million", "function-call", load.requests, f"{load.requests:,.0f} requests"),
             used("gb-second", f"function-{architectures[0]}", seconds * memory, basis),
-        )
+        ),
+        "what an answer streams over 6 MB, by the gigabyte",
     )
 
 
@@ -131,7 +135,8 @@ def firewall(asked: Asked, id: str, properties: dict[str, Any]) -> Bill:
             standing("firewall"),
             standing("firewall-rule", len(rules), f"{len(rules)} rules"),
             used("million", "firewall-request", requests, f"{requests:,.0f} requests"),
-        )
+        ),
+        "bodies over 16 KB, for each 16 KB more that are inspected",
     )
 
 

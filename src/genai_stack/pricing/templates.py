@@ -69,14 +69,15 @@ def listed(properties: dict[str, Any], name: str) -> list[Any]:
 
 
 def read(folder: Path, stage: str | None = None) -> list[Template]:
-    """The templates in `folder`. With a `stage` it must be theirs. Raises ConfigError where there are none, or another
-    stage's, and says what to run."""
+    """The templates in `folder`: those of its manifest where it has one, for `cdk synth` leaves there what it wrote
+    before. With a `stage` it must be theirs. Raises ConfigError where there are none, or another stage's, and says what
+    to run."""
     option = f" -c stage={stage}" if stage else ""
     synth = f"run: npx {names.CDK_CLI} synth --quiet{option}"
-    paths = sorted(folder.glob(f"*{ENDING}"))
+    about = _manifest(folder)
+    paths = sorted(one for one in folder.glob(f"*{ENDING}") if not about or one.name in about)
     if not paths:
         raise ConfigError(f"no templates in {folder}; {synth}")
-    about = _manifest(folder)
     found = [_template(path, about) for path in paths]
     others = sorted({one.stage for one in found if one.stage != stage}) if stage else []
     if others:

@@ -8,9 +8,9 @@ from genai_stack import names
 from genai_stack.findings import Finding
 from genai_stack.registries import REGISTRIES
 
-from .. import session
+from .. import published, session
 from ..faults import code_of
-from .asking import Place
+from .asking import Check, Place, findings
 
 SERVICES = (
     *(
@@ -91,7 +91,7 @@ def spot_role(place: Place) -> Iterator[Finding]:
 
 
 def functions(place: Place) -> Iterator[Finding]:
-    """Whether what the API sets aside can be set aside."""
+    """Whether what the API sets aside can be set aside. Once it is deployed, that is no longer among what is free."""
     asked = place.config.service.gateway.concurrency
     if not asked:
         yield Finding("functions", "ok", "the API sets no functions aside")
@@ -100,9 +100,16 @@ def functions(place: Place) -> Iterator[Finding]:
     found = f"the API sets {asked} functions aside, of {free} that nobody has"
     if free - asked >= LEFT_TO_OTHERS:
         yield Finding("functions", "ok", found)
-    else:
-        yield Finding(
-            "functions", "fail", f"{found}; AWS wants {LEFT_TO_OTHERS} left",
-            'ask for more "Concurrent executions" under Service Quotas, AWS Lambda, or set service.gateway.concurrency '
-            "= 0",
-        )  # fmt: skip
+        return
+    short = Finding(
+        "functions", "fail", f"{found}; AWS wants {LEFT_TO_OTHERS} left",
+        'ask for more "Concurrent executions" under Service Quotas, AWS Lambda, or set service.gateway.concurrency = 0',
+    )  # fmt: skip
+
+    def deployed(place: Place) -> Iterator[Finding]:
+        if published.read_all(place.stage, "service"):
+            yield Finding("functions", "ok", f"the API has its functions, and {free} more are free")
+        else:
+            yield short
+
+    yield from findings((Check("functions", "ssm", deployed),), place)

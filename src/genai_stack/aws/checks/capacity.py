@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -36,12 +35,7 @@ def endpoint_quotas(place: Place) -> Iterator[Finding]:
         return
     quotas = _quotas(place, "sagemaker")
     for model in models:
-        always = (
-            model.min
-            if choices.asynchronous(model)
-            else math.ceil(model.min / choices.copies_per_machine(model))
-        )
-        most = model.max if choices.asynchronous(model) else choices.machines(model)
+        always, most = choices.least_machines(model), choices.machines(model)
         wanted = {name: quotas.get(f"ml.{name} for endpoint usage") for name in model.instances}
         told = ", ".join(f"{_count(count)} ml.{name}" for name, count in wanted.items())
         found = f"{model.name}: {told} for endpoints; {max(always, 1)} at the least, {most} at most"

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from genai_stack import names
 from genai_stack.catalogue import ModelConfig
 from genai_stack.config import StackConfig
@@ -45,7 +47,7 @@ def caller(make: Callable[..., Any] = session.client) -> Caller:
         sts = make("sts")
         found = sts.get_caller_identity()
     except ClientError as error:
-        return Caller(untold(check, error))
+        return Caller(msgspec.structs.replace(untold(check, error), state="fail"))
     except (BotoCoreError, GenAIStackError) as error:
         return Caller(Finding("credentials", "fail", str(error), CREDENTIALS))
     where = sts.meta.region_name
