@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import aws_cdk as cdk
 from constructs import Construct
 
 from genai_stack.containers import TRAINING, Container
-from genai_stack.registries import REGISTRIES
+from genai_stack.registries import ECR, REGISTRIES
 
 PYTHON = "3.12"
 PACKAGES = frozenset(
@@ -47,8 +46,6 @@ PACKAGES = frozenset(
 )
 """What the image brings, by import name, as its Dockerfile and AWS's base image list it."""
 
-_ECR = re.compile(r"^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)")
-
 
 class Image(NamedTuple):
     """`repository` is the ARN to grant pulls from, None where the registry isn't ECR."""
@@ -62,7 +59,7 @@ class Image(NamedTuple):
 def training_image(scope: Construct, uri: str) -> Image:
     """The image `uri`, or AWS's own for whatever region the stack is deployed to."""
     if uri:
-        ecr = _ECR.match(uri)
+        ecr = ECR.match(uri)
         arn = cdk.Fn.sub(f"arn:${{AWS::Partition}}:ecr:{ecr[2]}:{ecr[1]}:repository/{ecr[3]}") if ecr else None
         return Image(uri, arn, uri.endswith("-sagemaker"))
     return aws_image(scope, TRAINING.repository, TRAINING.tag)

@@ -1,6 +1,12 @@
-"""AWS's registries of Deep Learning Containers, by region (the "Region Availability" page of their documentation)."""
+"""AWS's registries of Deep Learning Containers, by region (the "Region Availability" page of their documentation), and
+what an image in ECR is called."""
 
 from __future__ import annotations
+
+import re
+
+ECR = re.compile(r"^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?::([^@]+))?(?:@(.+))?$")
+"""Account, region, repository, tag and digest; of the last two what is given."""
 
 _MOST = "763104351884"
 REGISTRIES: dict[str, str] = {

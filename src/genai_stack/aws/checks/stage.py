@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from genai_stack.containers import CONTAINERS, TRAINING, Container
 from genai_stack.errors import GenAIStackError
 from genai_stack.findings import Finding
 from genai_stack.fit import GIB, needed, usable
-from genai_stack.registries import REGISTRIES
+from genai_stack.registries import ECR, REGISTRIES
 
 from .. import published, session
 from ..faults import code_of
@@ -23,9 +22,6 @@ from . import account, capacity
 from .asking import Check, Place, findings, untold
 
 LAYERS: tuple[names.Layer, ...] = ("training", "hosting", "service")
-_ECR = re.compile(
-    r"^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?::([^@]+))?(?:@(.+))?$"
-)
 CREDENTIALS = "set AWS_PROFILE or AWS_ACCESS_KEY_ID and the like, and AWS_REGION"
 
 
@@ -131,7 +127,7 @@ def _aws(container: Container, place: Place) -> str:
 
 
 def _image(place: Place, uri: str, what: str) -> Finding:
-    found = _ECR.match(uri)
+    found = ECR.match(uri)
     if found is None:
         return Finding(
             "image", "warn", f"{what}: {uri} isn't in ECR, and nobody asked its registry", "try docker pull"
