@@ -12,7 +12,7 @@ import pytest
 from botocore.stub import Stubber
 
 from genai_stack import names
-from genai_stack.aws.removal.kept import Keeping
+from genai_stack.aws.removal.kept import TRIES, Keeping, Kept
 from genai_stack.aws.removal.stacks import Resource, Stack, Stacks
 from genai_stack.errors import Conflict, GenAIStackError
 
@@ -247,3 +247,26 @@ def test_the_commands_for_a_bucket_take_versions_and_markers() -> None:
         "Objects": [{"Key": "k", "VersionId": "v"}]
     }
     assert len(jmespath.search(query, {"Versions": [one], "DeleteMarkers": [one]})["Objects"]) == 2
+
+
+@pytest.mark.parametrize("late", [1, 3])
+def test_a_log_that_comes_late_doesnt_keep_its_bucket(late: int) -> None:
+    s3 = _client("s3")
+    stub = Stubber(s3)
+    for tried in range(1, TRIES + 1):
+        stub.add_response("list_object_versions", {"Versions": [{"Key": "log", "VersionId": "null"}]})
+        stub.add_response("delete_objects", {})
+        stub.add_response("list_multipart_uploads", {})
+        if tried > late:
+            stub.add_response("delete_bucket", {})
+            break
+        stub.add_client_error("delete_bucket", "BucketNotEmpty", "no")
+    stub.activate()
+    keeping = Keeping(lambda name: s3 if name == "s3" else _client(name))
+    kept = Kept("bucket", "b", "", ())
+    if late == TRIES:
+        with pytest.raises(GenAIStackError, match="b fills while it is emptied"):
+            keeping.remove(kept)
+    else:
+        keeping.remove(kept)
+    stub.assert_no_pending_responses()

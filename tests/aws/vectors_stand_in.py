@@ -56,14 +56,33 @@ class VectorsStandIn:
         return {"vectorBucketArn": f"arn:aws:s3vectors:eu-central-1:123456789012:bucket/{vectorBucketName}"}
 
     def create_index(self, vectorBucketName: str, indexName: str, **told: Any) -> Any:
-        if vectorBucketName not in self.buckets:
-            raise Refused(404, "NotFoundException", "The specified vector bucket could not be found")
+        self._bucket(vectorBucketName)
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", indexName):
             raise invalid("Invalid index name")
         if indexName in self.buckets[vectorBucketName]:
             raise Refused(409, "ConflictException", "An index with the specified name already exists")
         self.buckets[vectorBucketName][indexName] = {**told, "vectors": {}}
         return {"indexArn": f"arn:aws:s3vectors:eu-central-1:1:bucket/{vectorBucketName}/index/{indexName}"}
+
+    def get_vector_bucket(self, vectorBucketName: str) -> Any:
+        self._bucket(vectorBucketName)
+        return {"vectorBucket": {"vectorBucketName": vectorBucketName}}
+
+    def delete_vector_bucket(self, vectorBucketName: str) -> None:
+        if self._bucket(vectorBucketName):
+            raise Refused(409, "ConflictException", "The specified vector bucket is not empty")
+        del self.buckets[vectorBucketName]
+
+    def list_indexes(self, vectorBucketName: str, nextToken: str = "0") -> Any:
+        """One a page."""
+        found, at = sorted(self._bucket(vectorBucketName)), int(nextToken)
+        more = {"nextToken": str(at + 1)} if at + 1 < len(found) else {}
+        return {"indexes": [{"indexName": name} for name in found[at : at + 1]], **more}
+
+    def _bucket(self, name: str) -> Any:
+        if name not in self.buckets:
+            raise Refused(404, "NotFoundException", "The specified vector bucket could not be found")
+        return self.buckets[name]
 
     def delete_index(self, vectorBucketName: str, indexName: str) -> None:
         self._index(vectorBucketName, indexName)

@@ -20,7 +20,7 @@ from genai_stack.ports import ModelVersion
 from tests.aws.account import Answer, Request
 from tests.cdk.standing import LAYERS, Stand, deployed
 
-KINDS = {"bucket", "table", "key", "log group", "role"}
+KINDS = {"bucket", "vector bucket", "table", "key", "log group", "role"}
 
 
 def destroy(*arguments: str, typed: str | None = None) -> Result:
@@ -50,6 +50,10 @@ def _use(stand: Stand, stage: str) -> None:
         s3.put_object(Bucket=bucket, Key="jobs/job-1/output/x", Body=content)
     s3.delete_object(Bucket=bucket, Key="jobs/job-1/output/x")
     s3.create_multipart_upload(Bucket=bucket, Key="unfinished")
+    vectors = read(stage, "training", "vector-bucket").rpartition("/")[2]
+    stand.aws.vectors.create_vector_bucket(vectors)  # CloudFormation's is a name here
+    for index in ("one", "two"):
+        stand.aws.vectors.create_index(vectors, index)
     services, hosted = wiring.aws_jobs(stage), hosted_models(stage)
     services.registry.register(ModelVersion("mine", f"s3://{bucket}/jobs/job-1/output", base="chat"))
     Components(stage).ensure(hosted["chat"])
@@ -169,6 +173,7 @@ def test_with_data_nothing_of_its_own_is_left(stand: Stand) -> None:
     assert key["KeyState"] == "PendingDeletion"
     buckets = {one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]}
     assert not buckets & {one["name"] for one in before}
+    assert list(stand.aws.vectors.buckets) == [read("prod", "training", "vector-bucket").rpartition("/")[2]]
 
 
 def test_data_that_would_go_with_its_stack_stops_it_before_anything(
@@ -177,13 +182,15 @@ def test_data_that_would_go_with_its_stack_stops_it_before_anything(
     bucket, table = (read("prod", "training", what) for what in ("artefact-bucket", "records-table"))
     assert run(["destroy", "--stage", "prod", "--yes"]) == 1
     said = capfd.readouterr()
-    assert f"{bucket}, {table} hold data" in said.err
+    vectors = read("prod", "training", "vector-bucket").rpartition("/")[2]
+    assert f"{bucket}, {vectors}, {table} hold data" in said.err
     assert len(stand.stacks()) == 3
     told = destroy("--stage", "prod", "--with-data", typed="no\n").output
     assert f"deletes   table {table} with all its records" in told
     found = document("--stage", "prod", "--with-data")
     assert found["removed"][:3] == [names.deployed_stack("prod", layer) for layer in reversed(LAYERS)]
     assert stand.stacks() == []
+    assert stand.aws.vectors.buckets == {vectors: {}}, "emptied, for its stack to delete"
     assert [one["kind"] for one in found["kept"]] == ["role"]
 
 

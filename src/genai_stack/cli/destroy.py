@@ -39,7 +39,7 @@ def destroy(stage: str | None, with_data: bool, yes: bool, as_json: bool) -> Non
     removal = StageRemoval(stage, wiring.aws_jobs)
     plan = removal.plan()
     if not with_data:
-        removal.refuse_data(plan)
+        removal.refuse_data()
     going = bool(plan.stacks) or (with_data and any(one.ours for one in plan.keeps))
     if not as_json:
         _tell_plan(plan, with_data)

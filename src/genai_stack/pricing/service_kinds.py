@@ -84,6 +84,10 @@ def bucket(asked: Asked, id: str, properties: dict[str, Any]) -> Bill:
     return Bill((used("gb-month", "object", stored, f"{stored:g} GB"),), "requests, by the thousand")
 
 
+def vectors(asked: Asked, id: str, properties: dict[str, Any]) -> Bill:
+    return Bill((), "vectors put and kept, by the gigabyte, and questions, by the million and what they search")
+
+
 def table(asked: Asked, id: str, properties: dict[str, Any]) -> Bill:
     if properties.get("BillingMode") != "PAY_PER_REQUEST":
         raise Unreadable("provisioned capacity isn't priced")
@@ -160,6 +164,7 @@ SERVICES: dict[str, Kind] = {
     "AWS::Logs::LogGroup": log_group,
     "AWS::Logs::MetricFilter": metric_filter,
     "AWS::S3::Bucket": bucket,
+    "AWS::S3Vectors::VectorBucket": vectors,
     "AWS::SNS::Topic": messages,
     "AWS::SQS::Queue": messages,
     "AWS::SageMaker::EndpointConfig": observed,

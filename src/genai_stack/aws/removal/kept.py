@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
+
+from genai_stack.errors import GenAIStackError
 
 from .. import session
 from ..faults import code_of, translated
@@ -16,6 +19,9 @@ KEY_DAYS = 7
 PUSH = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 BATCH = 1000
 """Objects of one DeleteObjects."""
+TRIES = 3
+"""At a bucket, or at a stack whose buckets were emptied: logs are still delivered for some time after what they tell
+of."""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -33,9 +39,10 @@ class Keeping:
 
     def __init__(self, make: Callable[[str], Any] = session.client) -> None:
         self._s3, self._dynamodb, self._kms = make("s3"), make("dynamodb"), make("kms")
-        self._logs, self._iam = make("logs"), make("iam")
+        self._logs, self._iam, self._vectors = make("logs"), make("iam"), make("s3vectors")
         self._remove = {
             "bucket": self._remove_bucket,
+            "vector bucket": self._remove_vectors,
             "table": self._remove_table,
             "key": self._remove_key,
             "log group": self._remove_log,
@@ -45,6 +52,7 @@ class Keeping:
         """What is still there of the retained among `resources`, in the order in which it can go: a key last."""
         finds = {
             "AWS::S3::Bucket": self._bucket,
+            "AWS::S3Vectors::VectorBucket": self._vector_bucket,
             "AWS::DynamoDB::Table": self._table,
             "AWS::KMS::Key": self._key,
             "AWS::IAM::Role": self._role,
@@ -99,6 +107,21 @@ class Keeping:
                     raise
         return count
 
+    def indexes(self, vector_bucket: str) -> list[str]:
+        """Of a vector bucket, by its name or ARN. None is in one that isn't there."""
+
+        def ask() -> list[str]:
+            pages = self._vectors.get_paginator("list_indexes").paginate(vectorBucketName=_name(vector_bucket))
+            return [one["indexName"] for page in pages for one in page["indexes"]]
+
+        return self._there("s3vectors", vector_bucket, ask, "NotFoundException") or []
+
+    def drop_indexes(self, vector_bucket: str) -> None:
+        """All that it holds."""
+        for index in self.indexes(vector_bucket):
+            about = {"vectorBucketName": _name(vector_bucket), "indexName": index}
+            self._there("s3vectors", index, partial(self._vectors.delete_index, **about), "NotFoundException")
+
     def remove(self, kept: Kept) -> None:
         """Nothing happens where it is gone by now."""
         self._remove[kept.kind](kept.name)
@@ -141,6 +164,29 @@ class Keeping:
             (
                 f"{versions} {query} | {delete}  # until it is empty",
                 f"aws s3 rb s3://{name}",
+            ),
+        )
+
+    def _vector_bucket(self, name: str) -> Kept | None:
+        name = _name(name)
+        found = self._there(
+            "s3vectors",
+            name,
+            lambda: self._vectors.get_vector_bucket(vectorBucketName=name),
+            "NotFoundException",
+        )
+        if found is None:
+            return None
+        listing = (
+            f"aws s3vectors list-indexes --vector-bucket-name {name} --query indexes[].indexName --output text"
+        )
+        return Kept(
+            "vector bucket",
+            name,
+            "the vectors of all stores",
+            (
+                f"{listing} | xargs -r -n 1 aws s3vectors delete-index --vector-bucket-name {name} --index-name",
+                f"aws s3vectors delete-vector-bucket --vector-bucket-name {name}",
             ),
         )
 
@@ -191,8 +237,34 @@ class Keeping:
         return Kept("log group", name, "SageMaker made it, and keeps it for ever", (command,))
 
     def _remove_bucket(self, name: str) -> None:
-        self.empty(name)
-        self._there("s3", name, lambda: self._s3.delete_bucket(Bucket=name), "404", "NoSuchBucket")
+        def delete() -> bool:
+            """Whether it was empty."""
+            try:
+                self._s3.delete_bucket(Bucket=name)
+            except self._s3.exceptions.ClientError as error:
+                if code_of(error) == "BucketNotEmpty":
+                    return False
+                if code_of(error) not in ("NoSuchBucket", "404"):
+                    raise
+            return True
+
+        for _ in range(TRIES):
+            self.empty(name)
+            with translated("s3", name):
+                if delete():
+                    return
+        raise GenAIStackError(
+            f"{name} fills while it is emptied; see who writes into it, then run destroy again"
+        )
+
+    def _remove_vectors(self, name: str) -> None:
+        self.drop_indexes(name)
+        self._there(
+            "s3vectors",
+            name,
+            lambda: self._vectors.delete_vector_bucket(vectorBucketName=name),
+            "NotFoundException",
+        )
 
     def _remove_table(self, name: str) -> None:
         def remove() -> None:
@@ -223,6 +295,11 @@ class Keeping:
 
 UNNAMED = frozenset(("AWS::ApiGateway::Account",))
 """Settings, which are told of with what they point to."""
+
+
+def _name(vector_bucket: str) -> str:
+    """Of a vector bucket by its name or ARN; CloudFormation knows it by the latter."""
+    return vector_bucket.rpartition("/")[2]
 
 
 def _other(resource: Resource) -> Kept:

@@ -16,12 +16,10 @@ from .. import published, session
 from ..faults import translated
 from ..records import DynamoRecords
 from .beside import Beside
-from .kept import Keeping, Kept
+from .kept import TRIES, Keeping, Kept
 from .stacks import Resource, Stack, Stacks, Tell
 
-BUCKET, TABLE = "AWS::S3::Bucket", "AWS::DynamoDB::Table"
-TRIES = 3
-"""At a stack whose buckets were emptied: logs are still delivered for some minutes after what they tell of."""
+BUCKET, VECTORS, TABLE = "AWS::S3::Bucket", "AWS::S3Vectors::VectorBucket", "AWS::DynamoDB::Table"
 PAGE = 100
 
 
@@ -81,16 +79,17 @@ class StageRemoval:
             tuple(one.name for one in self._there),
             tuple(self._unfinished()),
             tuple(sorted(self._hosted)),
-            tuple(self._going(BUCKET)),
+            (*self._going(BUCKET), *self._going(VECTORS)),
             tuple(self._going(TABLE)),
             tuple(self.kept()),
         )
 
-    def refuse_data(self, plan: Plan) -> None:
+    def refuse_data(self) -> None:
         """Raises GenAIStackError where a bucket that goes with its stack holds anything, which would stop halfway, or
         a table, which wouldn't stop."""
-        full = [name for name in plan.emptied if self._keeping.holds(name)]
-        full += [name for name in plan.tables if self._keeping.records(name)]
+        full = [name for name in self._going(BUCKET) if self._keeping.holds(name)]
+        full += [name for name in self._going(VECTORS) if self._keeping.indexes(name)]
+        full += [name for name in self._going(TABLE) if self._keeping.records(name)]
         if full:
             raise GenAIStackError(
                 f"{', '.join(full)} hold data, and this stage was deployed with retain_data = false: give --with-data "
@@ -126,15 +125,18 @@ class StageRemoval:
         return removed
 
     def _delete(self, stack: Stack, tell: Tell, *, with_data: bool) -> None:
-        buckets = self._deleted(self._resources[stack.arn], BUCKET) if with_data else []
+        resources = self._resources[stack.arn] if with_data else []
+        buckets, vectors = self._deleted(resources, BUCKET), self._deleted(resources, VECTORS)
         for tried in range(1, TRIES + 1):
             for bucket in buckets:
                 self._keeping.empty(bucket)
+            for bucket in vectors:
+                self._keeping.drop_indexes(bucket)
             try:
                 self._stacks.delete(stack, tell)
                 return
             except GenAIStackError as error:
-                if tried == TRIES or not any(bucket in error.message for bucket in buckets):
+                if tried == TRIES or not any(bucket in error.message for bucket in (*buckets, *vectors)):
                     raise
             (stack,) = (one for one in self._stacks.there() if one.arn == stack.arn)
 
