@@ -180,7 +180,9 @@ def test_own_prices_go_before_the_list(tmp_path: Path) -> None:
     assert mine.price(book.Item("ec2-hour", "x9.huge")) == 7
     assert mine.price(book.Item("ec2-hour", "g6.xlarge")) == 0.5
     assert mine.price(book.Item("ec2-hour", "g5.xlarge")) == 1.006
-    assert str(own) in mine.told()
+    assert f"{own} before them" in mine.told()
+    own.write_text('region = "eu-west-1"\nknown = "2026-01-02"\n[ec2-hour]\n"g6.xlarge" = 0.6\n')
+    assert f"{own} (eu-west-1, 2026-01-02) before them" in book.load(own).told()
     for wrong in (
         "[ec2-hours]\na = 1",
         '[hour]\na = "1"',

@@ -36,7 +36,7 @@ class Item(NamedTuple):
 
 class PriceBook(msgspec.Struct, frozen=True):
     """US dollars for one of each unit, for a million in the unit `million`. `known` is the day to which the prices are
-    known, `region` where they hold; `own` is a file whose prices went before."""
+    known, `region` where they hold; `own` is a file whose prices went before, with what it says of itself."""
 
     region: str
     known: str
@@ -67,7 +67,8 @@ def load(own: Path | None = None) -> PriceBook:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"can't be read: {error}", file=str(own)) from None
     usd = {unit: book.usd.get(unit, {}) | mine.usd.get(unit, {}) for unit in UNITS}
-    return msgspec.structs.replace(book, usd=usd, own=str(own))
+    about = ", ".join(filter(None, (mine.region, mine.known, mine.source)))
+    return msgspec.structs.replace(book, usd=usd, own=f"{own} ({about})" if about else str(own))
 
 
 def _parsed(text: str, file: str, *, whole: bool) -> PriceBook:
