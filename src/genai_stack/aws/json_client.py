@@ -27,6 +27,7 @@ TARGETS = {"dynamodb": ("DynamoDB_20120810", "1.0"), "ssm": ("AmazonSSM", "1.1")
 """What `x-amz-target` begins with, and the version of the protocol."""
 CONNECT_SECONDS, READ_SECONDS = 5.0, 60.0
 LONGEST_PAUSE = 20.0
+_MAKING = threading.Lock()
 
 
 def pause(attempt: int) -> float:
@@ -53,7 +54,8 @@ class JsonClient:
 
     @property
     def exceptions(self) -> Any:
-        return _exceptions()
+        with _MAKING:  # two makings would have two classes of one name, of which `except` catches one
+            return _exceptions()
 
     def close(self) -> None:
         with self._lock:
@@ -134,7 +136,8 @@ class JsonClient:
             "Error": {"Code": code, "Message": message},
             "ResponseMetadata": {"HTTPStatusCode": status},
         }
-        made: Exception = getattr(_exceptions(), code, _exceptions().ClientError)(about, operation)
+        kinds = self.exceptions
+        made: Exception = getattr(kinds, code, kinds.ClientError)(about, operation)
         return made
 
 
