@@ -58,6 +58,13 @@ def test_a_passage_of_more_vectors_than_one_answer_has_hides_none(index: S3Vecto
     assert near(index, 1.0, 0.0, limit=2) == ["long", "short"]
 
 
+def test_an_answer_in_pages_is_read_to_its_end(aws: Account, index: S3Vectors, monkeypatch: Any) -> None:
+    monkeypatch.setattr(aws.vectors, "page", 2)
+    put(index, "s", "a", [f"word {n}" for n in range(5)], *[(1.0, float(n)) for n in range(5)])
+    assert near(index, 1.0, 0.0, limit=5) == [f"word {n}" for n in range(5)]
+    assert len(with_words(index, "word")) == 5
+
+
 def test_a_text_that_is_too_long_to_lie_beside_its_vector_is_told_whole(index: S3Vectors) -> None:
     text = "größer " * 12_000
     put(index, "s", "a", [text, "small"], (1.0, 0.0), (0.0, 1.0))

@@ -32,7 +32,9 @@ def invalid(message: str) -> Refused:
 
 class VectorsStandIn:
     """`buckets` have indexes, each with what it was created with and its vectors by key. Indexes are in ENHANCED mode.
-    Not safe from several threads at once."""
+    Answers to questions come in pages of `page`. Not safe from several threads at once."""
+
+    page = MOST
 
     def __init__(self) -> None:
         self.buckets: dict[str, dict[str, Any]] = {}
@@ -125,6 +127,7 @@ class VectorsStandIn:
         returnMetadata: bool = False,
         returnDistance: bool = False,
         returnScores: bool = False,
+        nextToken: str = "0",
     ) -> Any:
         index = self._index(vectorBucketName, indexName)
         if topK > MOST:
@@ -153,7 +156,9 @@ class VectorsStandIn:
             elif returnScores and queryTexts:
                 one["scores"] = {"bm25Scores": [{"metadataKey": queryTexts[0]["metadataKey"], "score": -value}]}
             told.append(one)
-        return {"vectors": told, "distanceMetric": "cosine"}
+        at = int(nextToken)
+        more = {"nextToken": str(at + self.page)} if at + self.page < len(told) else {}
+        return {"vectors": told[at : at + self.page], "distanceMetric": "cosine", **more}
 
     def _matching(self, index: Any, question: Any, passing: list[Any]) -> list[tuple[float, dict[str, Any]]]:
         """Okapi BM25 with k1 1.2 and b 0.75; any word of the question will do."""

@@ -267,14 +267,22 @@ class S3Vectors:
     def _query(self, index: Index, asked: dict[str, Any]) -> list[_Row]:
         missing = self._client.exceptions.NotFoundException
         refused: Exception | None = None
+        found: list[_Row] = []
+        page: dict[str, str] = {}
+        asked = {**self._at(index), "topK": TOP, "returnMetadata": True, **asked}
         with translated("s3vectors", self._name):
             try:
-                reply = self._client.query_vectors(**self._at(index), topK=TOP, returnMetadata=True, **asked)
+                while True:
+                    reply = self._client.query_vectors(**asked, **page)
+                    found += map(_row, reply["vectors"])
+                    if not (token := reply.get("nextToken")):
+                        break
+                    page = {"nextToken": token}
             except missing as error:
                 refused = error
         if refused is not None:
             raise refused
-        return [_row(vector) for vector in reply["vectors"]]
+        return found
 
     def _hits(
         self,
