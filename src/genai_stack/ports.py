@@ -113,7 +113,8 @@ class JobRequest(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """Times are Unix seconds. `output` is the directory or prefix the job writes under; `error` says why it failed."""
+    """Times are Unix seconds. `output` is the directory or prefix the job writes under; `error` says why it failed.
+    `idle` are seconds between `started` and `finished` in which it was paused or, resumed, waited for its next run."""
 
     id: str
     kind: str
@@ -125,6 +126,7 @@ class Job(msgspec.Struct, frozen=True):
     finished: float | None = None
     error: str | None = None
     model: str | None = None
+    idle: float = 0.0
 
 
 class JobQueue(Protocol):

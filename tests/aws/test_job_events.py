@@ -15,6 +15,7 @@ from genai_stack.aws.job_records import JobRecords
 from genai_stack.aws.observed import CANCELLED, PAUSED
 from genai_stack.errors import RequestError
 from genai_stack.ports import JobRequest, ModelVersion
+from genai_stack.service import charging
 from tests.aws.fakes import Account
 
 MODEL = ModelVersion("ft:builtin:x:1", "", base="builtin", job="job")
@@ -95,6 +96,31 @@ def test_what_is_heard_of_a_paused_run_after_the_resume_counts_no_more() -> None
     record({**event("SUCCEEDED"), "detail": late}, account.services)
     entry = JobRecords(account.records).get("job")
     assert (entry.state, entry.past, entry.batch == batch) == ("queued", (batch,), False)
+
+
+def test_the_time_between_runs_is_idle_and_no_more_than_that() -> None:
+    account = Account()
+    jobs = JobRecords(account.records)
+    account.queue.submit(JobRequest("job", "train", {}, MODEL))
+    account.leaves("job", "manifest.json", "adapter/weights")
+    seconds = 100
+    for end in ("queued", "paused", "paused", "succeeded"):
+        batch, ms = jobs.get("job").batch, seconds * 1000
+        attempt = {"startedAt": ms, "stoppedAt": ms + 10_000, "container": {}}
+        if end == "succeeded":
+            last = event("SUCCEEDED", jobId=batch, attempts=[attempt], stoppedAt=ms + 10_000)
+            for one in (event("RUNNING", jobId=batch, startedAt=ms), last, last):
+                record(one, account.services)
+            break
+        account.queue.pause("job")
+        ran = {"attempts": [attempt], "stoppedAt": ms + 10_000} if end == "paused" else {"stoppedAt": ms}
+        for _ in range(2):
+            record(event("FAILED", jobId=batch, statusReason=PAUSED, **ran), account.services)
+        account.queue.resume("job")
+        seconds += 1000
+    job = account.queue.get("job")
+    assert (job.state, job.started, job.finished, job.idle) == ("succeeded", 1100.0, 3110.0, 2 * 990.0)
+    assert charging.ran(job) == 30.0
 
 
 def test_a_success_registers_the_model() -> None:

@@ -189,7 +189,11 @@ def test_a_paused_job_keeps_nobody_waiting_and_goes_on(queue: JobQueue, adapter:
     assert again.get("long").state == "paused"
     assert len(stamps.read_text().splitlines()) == 1
     assert again.resume("long").state == "queued"
-    assert wait(queue, "long").state == "failed"  # it leaves no adapter
+    ended = wait(queue, "long")
+    assert ended.state == "failed"  # it leaves no adapter
+    assert ended.started is not None
+    assert ended.finished is not None
+    assert 0 < ended.idle <= ended.finished - ended.started
     assert len(stamps.read_text().splitlines()) == 2
     assert queue.pause("long").state == "failed"
     assert queue.resume("long").state == "failed"

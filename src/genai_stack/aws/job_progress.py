@@ -124,13 +124,18 @@ class _End(Observation, frozen=True):
 def _held(now: JobEntry, seen: Observation) -> JobEntry:
     if seen.batch in now.past or now.batch not in (None, seen.batch):
         return now
-    return paused(_later(now, msgspec.structs.replace(seen, state="queued")), seen.batch)
+    after = _later(now, msgspec.structs.replace(seen, state="queued"))
+    halted = after.halted if seen.started is None else seen.finished  # one that never began ends no run
+    return msgspec.structs.replace(paused(after, seen.batch), halted=halted)
 
 
 def _later(now: JobEntry, seen: Observation, model: str | None = None) -> JobEntry:
     """The record after an observation. Whichever order they come in, the result is the same."""
     if seen.batch in now.past:
         return now
+    waited, halted = 0.0, now.halted
+    if halted is not None and seen.started is not None:
+        waited, halted = max(seen.started - halted, 0.0), None
     latest = max(((now.attempt or 0.0, now.log or ""), (seen.attempt or 0.0, seen.log or "")))
     after = msgspec.structs.replace(
         now,
@@ -138,6 +143,8 @@ def _later(now: JobEntry, seen: Observation, model: str | None = None) -> JobEnt
         started=min((at for at in (now.started, seen.started) if at is not None), default=None),
         attempt=latest[0] or None,
         log=latest[1] or None,
+        halted=halted,
+        idle=now.idle + waited,
     )
     if RANK[seen.state] <= RANK[now.state]:
         return after

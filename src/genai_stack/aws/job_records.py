@@ -28,7 +28,9 @@ class JobEntry(msgspec.Struct, frozen=True):
     """A job and what only its queue needs. `batch` is Batch's id once there is one, or the SageMaker
     training job's name; until `lease` (Unix seconds)
     whoever holds it is submitting. `attempt` is when the last attempt that was seen began, `log` its stream.
-    `pausing`: it is "paused" as soon as `batch` has ended. `past` are Batch's ids of the runs that pauses ended."""
+    `pausing`: it is "paused" as soon as `batch` has ended. `past` are Batch's ids of the runs that pauses ended, and
+    `halted` is when the last of them did, until the next run begins; `idle` is the time between such runs, in
+    seconds."""
 
     id: str
     kind: str
@@ -49,6 +51,8 @@ class JobEntry(msgspec.Struct, frozen=True):
     log: str | None = None
     pausing: bool = False
     past: tuple[str, ...] = ()
+    halted: float | None = None
+    idle: float = 0.0
 
     @property
     def job(self) -> Job:
@@ -63,6 +67,7 @@ class JobEntry(msgspec.Struct, frozen=True):
             finished=self.finished,
             error=self.error,
             model=self.model,
+            idle=self.idle,
         )
 
 

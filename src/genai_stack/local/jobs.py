@@ -37,18 +37,21 @@ CREATE TABLE IF NOT EXISTS jobs (
     model TEXT,
     pid INTEGER,
     starts INTEGER NOT NULL DEFAULT 0,
-    interruptions INTEGER NOT NULL DEFAULT 0
+    interruptions INTEGER NOT NULL DEFAULT 0,
+    halted REAL,
+    idle REAL NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS unfinished_jobs ON jobs (seq) WHERE state IN ('queued', 'running');
 """
 COLUMNS = (
-    "id, kind, state, created, spec, started, finished, error, model, on_success, pid, starts, interruptions"
+    "id, kind, state, created, spec, started, finished, error, model, on_success, pid, starts, interruptions, "
+    "idle"
 )
 UNFINISHED = "state IN ('queued', 'running')"
 OPEN = "state IN ('queued', 'running', 'paused')"
 Row = tuple[
     str, str, JobState, float, str, float | None, float | None, str | None, str | None, bytes | None,
-    int | None, int, int,
+    int | None, int, int, float,
 ]  # fmt: skip
 
 
@@ -85,6 +88,7 @@ class JobTable:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._database = Database(home.records, SCHEMA)
+        self._have_idle()
 
     def insert(self, request: JobRequest) -> JobEntry:
         """The job of that id, queued now unless it was there."""
@@ -129,8 +133,9 @@ class JobTable:
     def start(self, id: str) -> bool:
         """Counts a run of the job; False when it has ended."""
         return self._change(
-            "state = 'running', starts = starts + 1, pid = NULL, started = IFNULL(started, ?)",
-            (time.time(),),
+            "state = 'running', starts = starts + 1, pid = NULL, started = IFNULL(started, ?), "
+            "idle = idle + IFNULL(MAX(? - halted, 0), 0), halted = NULL",
+            (now := time.time(), now),
             id,
             UNFINISHED,
         )
@@ -160,7 +165,8 @@ class JobTable:
 
     def pause(self, id: str) -> bool:
         """False when the job had ended, or is paused already. The pid stays, as it does for a cancel."""
-        return self._change("state = 'paused'", (), id, UNFINISHED)
+        halted = "halted = CASE WHEN started IS NULL THEN NULL ELSE IFNULL(halted, ?) END"
+        return self._change(f"state = 'paused', {halted}", (time.time(),), id, UNFINISHED)
 
     def resume(self, id: str) -> bool:
         """False when the job isn't paused. Its runs are counted anew."""
@@ -168,6 +174,17 @@ class JobTable:
 
     def close(self) -> None:
         self._database.close()
+
+    def _have_idle(self) -> None:
+        """For a file from before pauses were counted."""
+        told = "SELECT 1 FROM pragma_table_info('jobs') WHERE name = 'idle'"
+        with self._database.read() as connection:
+            if connection.execute(told).fetchone():
+                return
+        with self._database.write() as connection:
+            if not connection.execute(told).fetchone():
+                connection.execute("ALTER TABLE jobs ADD COLUMN halted REAL")
+                connection.execute("ALTER TABLE jobs ADD COLUMN idle REAL NOT NULL DEFAULT 0")
 
     def _change(self, assignments: str, values: tuple[object, ...], id: str, condition: str) -> bool:
         with self._database.write() as connection:
@@ -191,6 +208,7 @@ class JobTable:
             pid,
             starts,
             interruptions,
+            idle,
         ) = row
         job = Job(
             id=id,
@@ -203,6 +221,7 @@ class JobTable:
             finished=finished,
             error=error,
             model=model,
+            idle=idle,
         )
         version = msgspec.json.decode(on_success, type=ModelVersion) if on_success else None
         return JobEntry(job, version, pid, starts, interruptions)

@@ -141,10 +141,10 @@ class Charges:
 
 
 def ran(job: Job) -> float:
-    """Seconds, of a job that has ended."""
+    """Seconds, of a job that has ended; pauses aren't paid for."""
     if job.started is None or job.finished is None:
         return 0.0
-    return round(max(job.finished - job.started, 0.0), 6)
+    return round(max(job.finished - job.started - job.idle, 0.0), 6)
 
 
 def _outcome(exchange: Exchange) -> Outcome:
