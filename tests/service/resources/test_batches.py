@@ -131,6 +131,12 @@ def test_a_batch_that_no_model_can_run(client: openai.OpenAI, lines: Any, code: 
     assert [e.code for e in batch.errors.data] == [code]
 
 
+def test_a_chat_batch_is_for_a_chat_model(stack: Stack, client: openai.OpenAI) -> None:
+    stack.services.registry.register(ModelVersion("judge", "judge", "rerank", job="made"))
+    batch = begun(client, line(1, body={**line(1)["body"], "model": "judge"}))
+    assert [e.code for e in batch.errors.data] == ["model_task_mismatch"]
+
+
 def test_an_adapter_runs_on_the_version_it_was_tuned_from(stack: Stack, client: openai.OpenAI) -> None:
     registry = stack.services.registry
     tuned = f"ft:{CHAT}:old:1"

@@ -268,6 +268,16 @@ def test_a_pause_before_the_queue_knows_the_job(stack: Stack, client: openai.Ope
     assert stack.jobs.jobs[job.id].state == "queued"
 
 
+def test_a_job_that_was_paused_before_the_queue_knew_it_can_be_cancelled(
+    stack: Stack, client: openai.OpenAI
+) -> None:
+    stack.jobs.failure = GenAIStackError("the queue is away")
+    job = begun(client)
+    client.fine_tuning.jobs.pause(job.id)
+    assert client.fine_tuning.jobs.cancel(job.id).status == "cancelled"
+    assert client.files.delete(job.training_file).deleted
+
+
 def test_a_create_sent_again_has_one_effect(client: openai.OpenAI) -> None:
     asked: Any = {"training_file": uploaded(client), "extra_headers": {"Idempotency-Key": "job-1"}}
     first, again = begun(client, **asked), begun(client, **asked)

@@ -142,7 +142,7 @@ class Batches:
         """What the job is told of the model. Raises RequestError."""
         batch.by.check_model(name, param="body.model")
         version = self._registry.get(name)
-        if (version.task == "embedding") != (batch.endpoint == "/v1/embeddings"):
+        if version.task != ("embedding" if batch.endpoint == "/v1/embeddings" else "chat"):
             raise RequestError(
                 f"'{name}' is for {version.task}, so it doesn't answer {batch.endpoint}; name another model.",
                 param="body.model",

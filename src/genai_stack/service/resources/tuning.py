@@ -209,7 +209,7 @@ class Tuning:
         return theirs, False
 
     def _followed(self, tenant: str, job: StoredTuning) -> StoredTuning:
-        if job.holding and not self._known(job):
+        if job.holding and not job.stopping and not self._known(job):
             return self._shelf.change(tenant, job.id, tuning_records.kept_back)
         self._submitted(tenant, job)
         theirs, resumed = self._driven(tenant, job)
