@@ -3,22 +3,28 @@ as vLLM does."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
 import openai
 import pytest
 
-from genai_stack.config import parse_config
+from genai_stack.config import PriceConfig, ServiceConfig, StackConfig, parse_config
 from genai_stack.ports import ModelVersion
-from genai_stack.service import ApiKeys, build_app
+from genai_stack.service import ApiKeys, build_app, ledger
 from genai_stack.service.needs import NEEDS
+from genai_stack.service.principal import Limits
 from genai_stack.service.verdicts import verdict
 from tests.service.conftest import MASTER, Answer, Api, assert_problem
 from tests.service.fakes import MemoryRecords, MemoryRegistry, services, serving
 from tests.service.media_host import MODELS, PICTURE, SOUND, VllmHost
+from tests.service.test_ledger import entries
 
 ROOT = Path(__file__).parents[2]
 FILE = ("a.wav", SOUND)
@@ -217,3 +223,68 @@ def test_the_model_s_own_refusal_comes_through(api: Api) -> None:
     assert "no such voice" in problem["message"]
     api.host.status, api.host.body = 200, b'{"data": []}'
     assert_problem(api.post("/v1/images/generations", {"prompt": "a"}), 500)
+
+
+ASKED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("/v1/rerank", {"model": "judge", "query": "a", "documents": ["b"]}),
+    ("/v1/moderations", {"model": "guard", "input": ["a", "b"]}),
+    ("/v1/images/generations", {"model": "draws", "prompt": "a cat"}),
+    ("/v1/audio/speech", {"model": "speaks", "input": "a", "voice": "vivian"}),
+)
+
+
+@pytest.mark.parametrize(("path", "body"), ASKED)
+def test_a_request_has_a_place_and_pays_for_its_seconds(
+    monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.01)
+    host, registry, records = VllmHost(), MemoryRegistry(), MemoryRecords()
+    registry.configured = {version.name: version for version in MODELS}
+    keys = ApiKeys(records, MASTER)
+    config = StackConfig(
+        prices=(PriceConfig(body["model"], hour=3600.0),),
+        service=ServiceConfig(max_concurrent=1, max_wait_seconds=30),
+    )
+    asked, going = threading.Semaphore(0), threading.Event()
+    invoke = host.invoke
+
+    async def held(*told: Any, **more: Any) -> Any:
+        asked.release()
+        await asyncio.to_thread(going.wait, 10)
+        return await invoke(*told, **more)
+
+    monkeypatch.setattr(host, "invoke", held)
+    app = build_app(services(host, registry, records), keys=keys, config=config)
+    with serving(app) as port, ThreadPoolExecutor(2) as pool:
+        api = Api(port, host, registry, records, keys)
+        id, key = keys.create("k")
+        first = pool.submit(api.call, "POST", path, body, key=key)
+        assert asked.acquire(timeout=5)
+        second = pool.submit(api.call, "POST", path, body, key=key)
+        until = time.monotonic() + 5
+        while "genai_stack_requests_waiting 1\n" not in api.get("/metrics").body.decode():
+            assert time.monotonic() < until
+        assert assert_problem(api.call("POST", path, body, key=key), 429)["code"] == "overloaded"
+        going.set()
+        assert {first.result().status, second.result().status} == {200}
+        found = sorted(entries(api, id, 3), key=lambda entry: entry.status)
+        assert [entry.status for entry in found] == [200, 200, 429]
+        assert all(entry.served > 0 and entry.cost >= round(entry.served * 1e9) for entry in found[:2])
+        assert found[2].cost == 0
+
+
+def test_a_picture_s_bytes_are_no_tokens(api: Api) -> None:
+    _, key = api.keys.create("k", limits=Limits(tokens_per_minute=100))
+    parts = [b'name="prompt"\r\n\r\na hat', b'name="image"; filename="a"\r\n\r\n' + b"x" * 4000]
+    body = b"".join(b"--b\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts)
+    kind = {"content-type": "multipart/form-data; boundary=b"}
+    assert api.call("POST", "/v1/images/edits", body + b"--b--\r\n", kind, key=key).status == 200
+
+
+def test_what_was_judged_before_a_failure_is_charged(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.01)
+    id, key = api.keys.create("k")
+    told = api.call("POST", "/v1/moderations", {"input": ["fine", "say Hello"]}, key=key)
+    assert_problem(told, 500)
+    (entry,) = entries(api, id, 1)
+    assert (entry.prompt, entry.completion, entry.outcome) == (10, 6, "failed")

@@ -69,6 +69,16 @@ def test_a_request_pays_for_the_seconds_of_its_model(api: Api) -> None:
     assert report["total"]["nano_usd"] == sum(entry.cost for entry in found)
 
 
+def test_a_task_pays_for_the_seconds_of_its_chats(api: Api) -> None:
+    id, key = api.keys.create("k")
+    api.host.delay = 0.05
+    told = api.call("POST", "/v1/tasks/summarize", {"model": CHAT, "text": "A cat purrs."}, key=key)
+    assert told.status == 200, told
+    (entry,) = entries(api, id, 1)
+    assert 0.05 <= entry.served <= entry.seconds
+    assert entry.cost > 0
+
+
 @given(
     st.lists(st.integers(0, 900_000_000), min_size=1, max_size=20), st.integers(0, 10**13), st.integers(1, 64)
 )

@@ -98,7 +98,7 @@ def build_app(
 
         return handle
 
-    def counted(handler: Handler) -> Handler:
+    def asked(handler: Handler) -> Handler:
         """For a key that may ask models, while the ledger can be written."""
 
         async def handle(exchange: Exchange) -> None:
@@ -110,14 +110,6 @@ def build_app(
 
     async def exposition(exchange: Exchange) -> None:
         await exchange.answer(200, metrics.render(), kind=CONTENT_TYPE)
-
-    def asked(handler: Handler) -> Handler:
-        async def counted(exchange: Exchange) -> None:
-            ledger.check()
-            load.check()
-            await handler(exchange)
-
-        return guarded(counted, "inference")
 
     def posted(route: str) -> Handler:
         limit = config.service.max_body_bytes
@@ -137,8 +129,8 @@ def build_app(
 
     table: dict[str, dict[str, Handler]] = {route: {"POST": posted(route)} for route in ROUTES}
     ranker, most = Ranker(services.models), config.service.max_body_bytes
-    table[reranking.ROUTE] = {"POST": asked(reranking.reranked(ranker, catalogue, limiter, prices, most))}
-    asking = media.Asking(services.models, catalogue, limiter, prices, most)
+    asking = media.Asking(services.models, catalogue, limiter, prices, load, most)
+    table[reranking.ROUTE] = {"POST": asked(reranking.reranked(ranker, asking))}
     table |= {path: {"POST": asked(handler)} for path, handler in media.routes(asking).items()}
     table[moderating.ROUTE] = {"POST": asked(moderating.moderated(asking))}
     table["/v1/models"] = {"GET": guarded(models.listed(catalogue), None)}

@@ -9,7 +9,8 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +113,17 @@ class Exchange:
         """Whatever is sent from now on goes to `send`; returns where it went so far."""
         before, self._send = self._send, send
         return before
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Around what asks the model: notes how long it took, also for a client that left; nothing where it failed."""
+        self.asked = time.perf_counter()
+        try:
+            yield
+        except ClientGone:
+            self.served = time.perf_counter() - self.asked
+            raise
+        self.served = time.perf_counter() - self.asked
 
     async def answer(self, status: int, body: bytes, *, kind: bytes = JSON, headers: Headers = ()) -> None:
         await self._start(status, kind, [(b"content-length", b"%d" % len(body)), *headers])

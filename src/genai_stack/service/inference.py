@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 from ..ports import ModelHost
@@ -95,15 +94,12 @@ def forward(
                     exchange.used = await read(models, name, request)
                 raise
             return
-        exchange.asked = perf_counter()
         try:
-            with UntilGone(exchange, stays=stays or not generates):
+            with exchange.timed(), UntilGone(exchange, stays=stays or not generates):
                 reply = await models.invoke(name, route, body, wait=wait)
         except ClientGone:
-            exchange.served = perf_counter() - exchange.asked
             exchange.used = await read(models, name, request)
             raise
-        exchange.served = perf_counter() - exchange.asked
         if reply.status != 200:
             raise refusal(reply.status, reply.body)
         exchange.used = counts(reply.body)

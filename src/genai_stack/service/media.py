@@ -3,6 +3,9 @@ vLLM's or vLLM-Omni's own route, and what they answer comes back."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +20,7 @@ from . import intake
 from .catalogue import Catalogue
 from .exchange import Exchange, Handler, UntilGone
 from .limits import Limiter
+from .load import Load
 from .media_forms import received
 from .needs import model_for
 from .prices import Prices
@@ -50,24 +54,32 @@ class Asking(NamedTuple):
     catalogue: Catalogue
     limiter: Limiter
     prices: Prices
+    load: Load
     max_body_bytes: int
 
+    @asynccontextmanager
     async def model(
-        self, exchange: Exchange, request: msgspec.Struct, name: str | None, task: Task, size: int
-    ) -> ModelVersion:
-        """The one that answers, admitted for a request of `size` bytes. Raises NotFound and so on."""
+        self, exchange: Exchange, request: msgspec.Struct, name: str | None, *tasks: Task, size: int
+    ) -> AsyncIterator[ModelVersion]:
+        """The one that answers a request of `size` bytes, which has a place and is admitted while inside. Raises
+        NotFound and so on, Overloaded, OutOfBudget."""
         who = principal(exchange)
-        version = await model_for(self.catalogue, who, name, task)
+        version = await model_for(self.catalogue, who, name, *tasks)
         exchange.model, exchange.base = version.name, version.base
         price = self.prices.of(version.name, version.base)
-        await self.limiter.admit(exchange, who, request, size, price)
-        return version
+        await self.load.enter()
+        began = perf_counter()
+        try:
+            await self.limiter.admit(exchange, who, request, size, price)
+            yield version
+        finally:
+            self.load.leave(min(exchange.served, perf_counter() - began))
 
     async def reply(
         self, exchange: Exchange, model: str, route: str, body: bytes, kind: str = "application/json"
     ) -> Reply:
         wait = intake.patience(exchange)
-        with UntilGone(exchange):
+        with exchange.timed(), UntilGone(exchange):
             reply = await self.models.invoke(model, route, body, wait=wait, kind=kind)
         if reply.status != 200:
             raise refusal(reply.status, reply.body)
@@ -82,10 +94,10 @@ def routes(asking: Asking) -> dict[str, Handler]:
     async def images(exchange: Exchange) -> None:
         body = await intake.body(exchange, asking.max_body_bytes)
         request = decode(media.ImageRequest, body)
-        version = await asking.model(exchange, request, request.model, "image", len(body))
-        asked = msgspec.structs.replace(request, model=version.name, response_format="b64_json")
-        reply = await asking.reply(exchange, version.name, IMAGES, msgspec.json.encode(asked))
-        await _show_pictures(exchange, reply, version.name)
+        async with asking.model(exchange, request, request.model, "image", size=len(body)) as version:
+            asked = msgspec.structs.replace(request, model=version.name, response_format="b64_json")
+            reply = await asking.reply(exchange, version.name, IMAGES, msgspec.json.encode(asked))
+            await _show_pictures(exchange, reply, version.name)
 
     async def edits(exchange: Exchange) -> None:
         names = ("image", "image[]", "mask")
@@ -97,18 +109,18 @@ def routes(asking: Asking) -> dict[str, Handler]:
                 param="image",
                 code="missing_required_parameter" if not given else "invalid_value",
             )
-        version = await asking.model(exchange, request, request.model, "image", len(form.body))
-        body = form.naming(version.name)
-        reply = await asking.reply(exchange, version.name, EDITS, body, form.kind)
-        await _show_pictures(exchange, reply, version.name)
+        async with asking.model(exchange, request, request.model, "image", size=len(request.prompt)) as version:
+            body = form.naming(version.name)
+            reply = await asking.reply(exchange, version.name, EDITS, body, form.kind)
+            await _show_pictures(exchange, reply, version.name)
 
     async def speech(exchange: Exchange) -> None:
         body = await intake.body(exchange, asking.max_body_bytes)
         request = decode(media.SpeechRequest, body)
-        version = await asking.model(exchange, request, request.model, "speech", len(body))
-        asked = msgspec.structs.replace(request, model=version.name, stream_format=None)
-        reply = await asking.reply(exchange, version.name, SPEECH, msgspec.json.encode(asked))
-        await _pass_on(exchange, reply)
+        async with asking.model(exchange, request, request.model, "speech", size=len(body)) as version:
+            asked = msgspec.structs.replace(request, model=version.name, stream_format=None)
+            reply = await asking.reply(exchange, version.name, SPEECH, msgspec.json.encode(asked))
+            await _pass_on(exchange, reply)
 
     def heard(route: str, kind: type[media.TranslationForm]) -> Handler:
         async def handle(exchange: Exchange) -> None:
@@ -121,9 +133,10 @@ def routes(asking: Asking) -> dict[str, Handler]:
                 )
             if len(form.files["file"]) > 1:
                 raise RequestError("'file' comes twice; send one.", param="file", code="invalid_value")
-            version = await asking.model(exchange, request, request.model, "transcription", len(form.body))
-            body = form.naming(version.name)
-            await _pass_on(exchange, await asking.reply(exchange, version.name, route, body, form.kind))
+            size = len(request.prompt or "")  # a recording's bytes are no tokens
+            async with asking.model(exchange, request, request.model, "transcription", size=size) as version:
+                body = form.naming(version.name)
+                await _pass_on(exchange, await asking.reply(exchange, version.name, route, body, form.kind))
 
         return handle
 

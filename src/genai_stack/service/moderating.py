@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -46,13 +47,19 @@ class _Completion(msgspec.Struct):
 def moderated(asking: Asking) -> Handler:
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def judged(model: str, text: str, wait: float | None) -> tuple[ModerationResult, Used]:
+    async def judged(exchange: Exchange, model: str, text: str, wait: float | None) -> ModerationResult:
         body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": text}]}
         body |= {"temperature": 0, "max_tokens": ANSWER}
         async with turns:
-            reply = await asking.models.invoke(model, CHAT, msgspec.json.encode(body), wait=wait)
+            began = perf_counter()
+            try:
+                reply = await asking.models.invoke(model, CHAT, msgspec.json.encode(body), wait=wait)
+            finally:
+                exchange.served += perf_counter() - began
         if reply.status != 200:
             raise refusal(reply.status, reply.body)
+        before, read = exchange.used, counts(reply.body)
+        exchange.used = Used(before.prompt + read.prompt, before.completion + read.completion)
         try:
             said = msgspec.json.decode(reply.body, type=_Completion).choices[0].message.content or ""
         except (msgspec.MsgspecError, IndexError):
@@ -63,25 +70,24 @@ def moderated(asking: Asking) -> Handler:
                 f"The model '{model}' doesn't say what a guard model says; name a Llama Guard or a Qwen3Guard-Gen "
                 "in stack.toml."
             )
-        return found, counts(reply.body)
+        return found
 
     async def handle(exchange: Exchange) -> None:
         body = await intake.body(exchange, asking.max_body_bytes)
         wait = intake.patience(exchange)
         request = decode(ModerationRequest, body)
-        version = await asking.model(exchange, request, request.model, "moderation", len(body))
-        with UntilGone(exchange):
-            told = await _together([judged(version.name, text, wait) for text in request.texts])
-        used = [one for _, one in told]
-        exchange.used = Used(sum(one.prompt for one in used), sum(one.completion for one in used))
-        results = [result for result, _ in told]
-        answer = Moderations(f"modr-{secrets.token_hex(12)}", version.name, results)
-        await exchange.answer(200, msgspec.json.encode(answer))
+        async with asking.model(exchange, request, request.model, "moderation", size=len(body)) as version:
+            exchange.asked = perf_counter()
+            with UntilGone(exchange):
+                work = [judged(exchange, version.name, text, wait) for text in request.texts]
+                results = await _together(work)
+            answer = Moderations(f"modr-{secrets.token_hex(12)}", version.name, results)
+            await exchange.answer(200, msgspec.json.encode(answer))
 
     return handle
 
 
-async def _together(work: list[Any]) -> list[tuple[ModerationResult, Used]]:
+async def _together(work: list[Any]) -> list[ModerationResult]:
     """All of it, or the first failure, which ends the rest."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:

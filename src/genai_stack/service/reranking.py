@@ -6,32 +6,31 @@ import secrets
 
 import msgspec
 
+from ..ports import ModelVersion
 from ..protocol.decoding import decode
 from ..protocol.ranking import DocumentText, Ranked, Reranked, RerankRequest, RerankUsage
 from . import intake
-from .catalogue import Catalogue
-from .exchange import Exchange, Handler, UntilGone
-from .limits import Limiter
-from .needs import model_for
-from .prices import Prices
+from .exchange import ClientGone, Exchange, Handler, UntilGone
+from .media import Asking
 from .ranker import Ranker
-from .resources.asked import principal
 from .usage import Used
 
 ROUTE = "/v1/rerank"
 
 
-def reranked(
-    ranker: Ranker, catalogue: Catalogue, limiter: Limiter, prices: Prices, max_body_bytes: int
-) -> Handler:
+def reranked(ranker: Ranker, asking: Asking) -> Handler:
     async def handle(exchange: Exchange) -> None:
-        body = await intake.body(exchange, max_body_bytes)
+        body = await intake.body(exchange, asking.max_body_bytes)
         wait = intake.patience(exchange)
-        request, who = decode(RerankRequest, body), principal(exchange)
-        version = await model_for(catalogue, who, request.model, "rerank", "embedding")
-        exchange.model, exchange.base = version.name, version.base
-        await limiter.admit(exchange, who, request, len(body), prices.of(version.name, version.base))
-        with UntilGone(exchange):
+        request = decode(RerankRequest, body)
+        asked = asking.model(exchange, request, request.model, "rerank", "embedding", size=len(body))
+        async with asked as version:
+            await rank(exchange, request, version, wait)
+
+    async def rank(
+        exchange: Exchange, request: RerankRequest, version: ModelVersion, wait: float | None
+    ) -> None:
+        with exchange.timed(), UntilGone(exchange, stays=True):  # as embeddings: what was read is charged
             scores = await ranker.scores(version, request.query, request.texts, wait=wait)
         exchange.used = Used(scores.tokens)
         texts = request.texts
@@ -47,5 +46,7 @@ def reranked(
         usage = RerankUsage(scores.tokens, scores.tokens)
         answer = Reranked(f"rerank-{secrets.token_hex(12)}", version.name, results, usage)
         await exchange.answer(200, msgspec.json.encode(answer))
+        if exchange.gone:
+            raise ClientGone
 
     return handle

@@ -91,6 +91,7 @@ def perform(
                 return await run(model, prompt, request, id=id, tell=tell, search=looked_up)
             finally:
                 exchange.used = Used(model.prompt, model.completion, model.cached)
+                exchange.served = model.seconds
 
         if request.stream:
             await _stream(exchange, work, id, model.name, keep_alive)

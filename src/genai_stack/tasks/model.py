@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -99,7 +100,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 class Model:
     """`name` on `host`, for one request. `params` turns a field of the chat that a server blames into the field of the
-    task's request that it comes from."""
+    task's request that it comes from; `seconds` are those that the model took so far."""
 
     def __init__(
         self, host: ModelHost, name: str, refuse: Refuse, request: TaskRequest, *, wait: float | None = None
@@ -109,6 +110,7 @@ class Model:
         if request.seed is not None:
             self._settings["seed"] = request.seed
         self.prompt = self.completion = self.cached = self.calls = 0
+        self.seconds = 0.0
         self.params = {"messages": "text", "response_format.json_schema.schema": "schema"}
 
     @property
@@ -134,12 +136,15 @@ class Model:
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         if alternatives is not None:
             body |= {"logprobs": True, "top_logprobs": alternatives}
+        began = perf_counter()
         try:
             if tell is None:
                 return await self._whole(body)
             return await self._streamed(body, tell)
         except GenAIStackError as error:
             raise self._translated(error) from None
+        finally:
+            self.seconds += perf_counter() - began
 
     async def tokens(self, text: str) -> _Counted | None:
         """How many tokens a text has, and the model's context; None where its server doesn't count."""
