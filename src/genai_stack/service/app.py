@@ -98,20 +98,12 @@ def build_app(
 
         return handle
 
-    def counted(handler: Handler) -> Handler:
-        """For a key that may ask models, while the ledger can be written."""
-
-        async def handle(exchange: Exchange) -> None:
-            ledger.check()
-            load.check()
-            await handler(exchange)
-
-        return guarded(handle, "inference")
-
     async def exposition(exchange: Exchange) -> None:
         await exchange.answer(200, metrics.render(), kind=CONTENT_TYPE)
 
     def asked(handler: Handler) -> Handler:
+        """For a key that may ask models, while the ledger can be written and the process isn't late."""
+
         async def counted(exchange: Exchange) -> None:
             ledger.check()
             load.check()
@@ -160,6 +152,7 @@ def build_app(
         limiter,
         prices,
         charges,
+        load,
         kept.searching,
         keep_alive=keep_alive,
         lasting=not freezes,
@@ -173,6 +166,7 @@ def build_app(
             catalogue,
             limiter,
             prices,
+            charges,
             answers,
             load,
             config,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -98,8 +100,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Model:
-    """`name` on `host`, for one request. `params` turns a field of the chat that a server blames into the field of the
-    task's request that it comes from."""
+    """`name` on `host`, for one request. `served` are the seconds of all calls together, of which several may run at
+    once; `unanswered` are the prompts that were left in the middle. `params` turns a field of the chat that a server
+    blames into the field of the task's request that it comes from."""
 
     def __init__(
         self, host: ModelHost, name: str, refuse: Refuse, request: TaskRequest, *, wait: float | None = None
@@ -109,6 +112,8 @@ class Model:
         if request.seed is not None:
             self._settings["seed"] = request.seed
         self.prompt = self.completion = self.cached = self.calls = 0
+        self.served = 0.0
+        self.unanswered: list[list[Message]] = []
         self.params = {"messages": "text", "response_format.json_schema.schema": "schema"}
 
     @property
@@ -134,12 +139,15 @@ class Model:
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         if alternatives is not None:
             body |= {"logprobs": True, "top_logprobs": alternatives}
+        began = time.perf_counter()
         try:
             if tell is None:
                 return await self._whole(body)
             return await self._streamed(body, tell)
         except GenAIStackError as error:
             raise self._translated(error) from None
+        finally:
+            self.served += time.perf_counter() - began
 
     async def tokens(self, text: str) -> _Counted | None:
         """How many tokens a text has, and the model's context; None where its server doesn't count."""
@@ -155,7 +163,11 @@ class Model:
             raise
 
     async def _whole(self, body: dict[str, Any]) -> Said:
-        found = await self._ask(CHAT, body, _Chat)
+        try:
+            found = await self._ask(CHAT, body, _Chat)
+        except asyncio.CancelledError:
+            self.unanswered.append(body["messages"])
+            raise
         self._count(found.usage)
         self.calls += 1
         if not found.choices:
@@ -196,6 +208,10 @@ class Model:
                             if piece := clean.fed(choice.delta.content or ""):
                                 text.append(piece)
                                 await tell(piece)
+        except asyncio.CancelledError:
+            if not usage.prompt_tokens:
+                self.unanswered.append(body["messages"])
+            raise
         finally:
             self._count(usage)
         if finish is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import openai
 import pytest
 
 from tests.service.conftest import MASTER, assert_problem
+from tests.service.fakes import EMBED
 from tests.service.resources.conftest import Stack
 from tests.service.resources.test_stores import filled
 
@@ -49,6 +51,25 @@ def test_citations_are_of_files(stack: Stack, client: openai.OpenAI, host: Any) 
     nothing = {"type": "eq", "key": "no", "value": 1}
     none = stack.api.post(ROUTE, {**body, "filters": nothing}).json()
     assert (none["found"], none["answer"], none["usage"]["calls"]) == (False, None, 0)
+
+
+def test_the_search_is_charged(stack: Stack, client: openai.OpenAI, host: Any) -> None:
+    store, _ = filled(client)
+    say(host, "Yes.")
+    _, key = stack.api.keys.create("searcher", tenant="master")
+
+    def rows() -> dict[str, Any]:
+        found = stack.api.get("/v1/usage?by=model", key=key).json()["data"]
+        return {row["model"]: row["prompt_tokens"] for row in found}
+
+    before = rows().get(EMBED, 0)
+    asked = stack.api.call("POST", ROUTE, {"question": "Who?", "vector_store_id": store.id}, key=key)
+    assert asked.status == 200
+    deadline = time.monotonic() + 20
+    while (now := rows().get(EMBED, 0)) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert now > before
 
 
 def test_whose_store_it_is(stack: Stack, client: openai.OpenAI, host: Any) -> None:
