@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,16 +14,9 @@ from jsonschema import Draft202012Validator
 
 from genai_stack.config import parse_config
 from genai_stack.errors import EngineFailed
-from genai_stack.ports import Reply, ReplyStream
-from genai_stack.protocol.refusals import refusal
-from genai_stack.protocol.tasks import SummarizeRequest
 from genai_stack.service import ApiKeys, build_app
-from genai_stack.service.ledger import Page, collection
 from genai_stack.service.openapi import document
 from genai_stack.service.principal import Limits
-from genai_stack.service.unanswered import read_of
-from genai_stack.service.usage import Used
-from genai_stack.tasks.model import Model
 from tests.service.conftest import MASTER, Answer, Api, assert_problem
 from tests.service.fakes import CHAT, EMBED, MemoryRecords, MemoryRegistry, services, serving
 from tests.service.task_host import WINDOW, ReadingHost, asked, fitting
@@ -67,30 +57,6 @@ LONG = " ".join(f"Sentence number {n} tells of the thing called item{n}." for n 
 ANY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
 )
-
-
-class WaitingHost(ReadingHost):
-    """Never comes to answer a chat."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked = asyncio.Semaphore(0)
-
-    async def invoke(self, model: str, route: str, body: bytes, *, wait: float | None = None) -> Reply:
-        if route == "/v1/tokenize":
-            words = " ".join(message["content"] for message in json.loads(body)["messages"])
-            return Reply(200, "application/json", json.dumps({"count": len(words.split())}).encode())
-        self.asked.release()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    @asynccontextmanager
-    async def stream(
-        self, model: str, route: str, body: bytes, *, wait: float | None = None
-    ) -> AsyncIterator[ReplyStream]:
-        self.asked.release()
-        await asyncio.Event().wait()
-        yield cast(ReplyStream, None)
 
 
 @pytest.fixture(scope="module")
@@ -460,28 +426,6 @@ def test_the_ledger_has_the_sum_of_all_calls(api: Api, host: ReadingHost) -> Non
         time.sleep(0.05)
     assert (rows[0]["model"], rows[0]["prompt_tokens"]) == (CHAT, used["prompt_tokens"])
     assert rows[0]["completion_tokens"] == used["completion_tokens"]
-    pages = api.records.query(collection("counted"), limit=10)
-    (entry,) = [entry for page in pages for entry in msgspec.convert(page.item, Page).entries]
-    assert entry.served > 0, "a price by the hour goes by it"
-    assert entry.first is not None
-
-
-async def test_what_the_model_read_for_nobody_is_counted() -> None:
-    host = WaitingHost()
-    model = Model(host, CHAT, refusal, SummarizeRequest(text="x"))
-
-    async def tell(piece: str) -> None:
-        raise AssertionError(piece)
-
-    for told in (None, tell):
-        messages = [{"role": "user", "content": "one two three"}]
-        asking = asyncio.create_task(model.chat(messages, 5, tell=told))
-        await host.asked.acquire()
-        asking.cancel()
-        await asyncio.wait([asking])
-    assert len(model.unanswered) == 2
-    assert model.served > 0
-    assert await read_of(host, CHAT, model.unanswered) == Used(6)
 
 
 @ANY

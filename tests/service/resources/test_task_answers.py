@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 
+from genai_stack.service.ledger import Page, collection
 from tests.service.conftest import MASTER, assert_problem
 from tests.service.fakes import EMBED
 from tests.service.resources.conftest import Stack
@@ -70,6 +72,12 @@ def test_the_search_is_charged(stack: Stack, client: openai.OpenAI, host: Any) -
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert now > before
+    pages = stack.services.records.query(collection("master"), limit=1000)
+    entries = [entry for page in pages for entry in msgspec.convert(page.item, Page).entries]
+    told = [entry.served for entry in entries if entry.what == asked.headers["x-request-id"]]
+    assert sorted(map(bool, told)) == [False, True], (
+        "the search, and the task, by whose seconds prices by the hour go"
+    )
 
 
 def test_whose_store_it_is(stack: Stack, client: openai.OpenAI, host: Any) -> None:

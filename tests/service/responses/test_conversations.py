@@ -144,16 +144,14 @@ def test_items_that_are_none(stack: Stack, client: openai.OpenAI, body: Any, par
     assert_problem(stack.api.get(f"/v1/conversations/{made.id}/items?include=x"), 400, param="include")
 
 
-def test_reading_what_is_settled_asks_the_store_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_what_is_settled_asks_the_store_no_more() -> None:
     records, nothing = MemoryRecords(), cast(Any, None)
     turns = Turns(records, Overflow(nothing))
     turns.counts = lambda tenant, response: True
     for number in range(9):
         items: Any = [MessageItem(f"msg_{number}", "user", [InputText("Hi")])]
         turns.add("me", "conv", f"{number}", items, "resp" if number == 8 else None)
-    asked: list[str] = []
-    get = records.get
-    monkeypatch.setattr(records, "get", lambda place, id: asked.append(id) or get(place, id))
-    for _ in range(2):
+    for reads in (2, 0):
+        before = records.reads
         assert [place.id for place in turns.places("me", "conv")] == [f"msg_{n}" for n in range(9)]
-    assert asked == ["8"], "the one that waited, once"
+        assert records.reads == before + reads, "to settle the one that waited, once"
