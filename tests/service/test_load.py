@@ -21,7 +21,7 @@ from genai_stack.service.metrics import Metrics
 from tests.service.conftest import GOOD, MASTER, Api, assert_problem
 from tests.service.fakes import CHAT, FakeHost, MemoryRecords, MemoryRegistry, services, serving
 
-ROUTE = "/v1/chat/completions"
+ROUTE, RESPONSES = "/v1/chat/completions", "/v1/responses"
 PLACES = 4
 LONG = 30.0
 
@@ -39,7 +39,8 @@ def api() -> Iterator[Api]:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_more_than_run_and_wait_are_sent_away(api: Api, streamed: bool) -> None:
+@pytest.mark.parametrize("route", [ROUTE, RESPONSES])
+def test_more_than_run_and_wait_are_sent_away(api: Api, route: str, streamed: bool) -> None:
     running, done = threading.Semaphore(0), threading.Event()
     sleep = asyncio.sleep
 
@@ -54,15 +55,15 @@ def test_more_than_run_and_wait_are_sent_away(api: Api, streamed: bool) -> None:
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(PLACES + 1) as pool:
         api.host.delay = Held()
         patch.setattr(asyncio, "sleep", lambda s, *r: answers() if isinstance(s, Held) else sleep(s, *r))
-        body = {**GOOD[ROUTE], "stream": streamed}
-        asked = [pool.submit(api.post, ROUTE, body) for _ in range(PLACES + 1)]
+        body = {**(GOOD[route] if route == ROUTE else {"model": CHAT, "input": "Hi"}), "stream": streamed}
+        asked = [pool.submit(api.post, route, body) for _ in range(PLACES + 1)]
         for _ in range(PLACES):
             assert running.acquire(timeout=5)
         until = time.monotonic() + 5
         while "genai_stack_requests_waiting 1\n" not in api.get("/metrics").body.decode():
             assert time.monotonic() < until
         for _ in range(10):
-            told = api.post(ROUTE, body)
+            told = api.post(route, body)
             assert assert_problem(told, 429)["code"] == "overloaded"
             assert told.headers["retry-after"] == "1"
             assert "x-should-retry" not in told.headers
@@ -71,7 +72,7 @@ def test_more_than_run_and_wait_are_sent_away(api: Api, streamed: bool) -> None:
         assert "genai_stack_requests_shed_total 10\n" in api.get("/metrics").body.decode()
         done.set()
         assert {answer.result().status for answer in asked} == {200}
-    assert api.post(ROUTE, body).status == 200
+    assert api.post(route, body).status == 200
 
 
 async def test_a_place_that_does_not_come_in_time() -> None:

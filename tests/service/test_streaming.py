@@ -14,6 +14,7 @@ import pytest
 
 from genai_stack.errors import ContextLengthExceeded, EngineFailed, NotFound, Overloaded
 from genai_stack.service import ApiKeys, build_app
+from genai_stack.service.exchange import Exchange
 from tests.service.conftest import GOOD, MASTER, Api, assert_problem
 from tests.service.fakes import (
     CHAT,
@@ -342,3 +343,17 @@ def assert_leaves_no_trace(api: Api) -> None:
     api.host.reset()
     assert api.post(ROUTE, BODY).body.endswith(DONE)
     assert "genai_stack_requests_in_flight 1\n" in api.get("/metrics").body.decode()
+
+
+async def test_the_first_byte_is_the_first() -> None:
+    async def send(message: Any) -> None:
+        pass
+
+    exchange = Exchange({"method": "POST", "headers": [], "query_string": b""}, None, send)  # type: ignore[arg-type]
+    await exchange.open_stream(b"text/event-stream", first=False)
+    assert exchange.first_byte is None
+    await exchange.open_stream(b"text/event-stream")
+    first = exchange.first_byte
+    assert first is not None
+    await exchange.open_stream(b"text/event-stream")
+    assert exchange.first_byte == first

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genai_stack.task_prompts import shipped
+from genai_stack.tasks import asking
 from genai_stack.tasks.citing import citations
 from genai_stack.tasks.classify import _json
 from genai_stack.tasks.confidence import of_choice, of_flags, of_text
 from genai_stack.tasks.cutting import cut, sentences, spans
 from genai_stack.tasks.extract import bounded
 from genai_stack.tasks.model import Candidate, Events, Token
-from genai_stack.tasks.neutral import MARK, Restoring, neutral, restored
+from genai_stack.tasks.neutral import MARK, STEP, Restoring, neutral, restored
 from genai_stack.tasks.sources import Chunk, by_relevance, groups
 
 CONTROLS = (
@@ -61,6 +64,32 @@ def test_no_control_token_is_left_and_all_comes_back(parts: list[str]) -> None:
     assert restored(safe) == text
     pieces = Restoring()
     assert "".join(pieces.fed(character) for character in safe) == text
+
+
+@given(st.integers(-20, 20), st.sampled_from(CONTROLS))
+def test_no_control_token_is_left_at_the_end_of_a_step(shift: int, control: str) -> None:
+    text = "x" * (STEP + shift) + control + "x" * (STEP - shift - len(control)) + control
+    assert control not in neutral(text)
+    assert restored(neutral(text)) == text
+
+
+async def test_long_texts_are_looked_through_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def told(text: str) -> str:
+        threads.append(threading.current_thread())
+        return neutral(text)
+
+    monkeypatch.setattr(asking, "neutral", told)
+    prompt = shipped("summarize")
+    short, long = {"text": "<s>"}, {"text": "<s>" * STEP}
+    assert [m["content"].count(MARK) for m in await asking.conversation(prompt, short)] == [1]
+    assert {*threads} == {threading.current_thread()}
+    threads.clear()
+    for values, examples in ((long, []), (short, [(long, "a")]), (short, [(short, long["text"])])):
+        messages = await asking.conversation(prompt, values, examples)
+        assert sum(m["content"].count(MARK) for m in messages) >= STEP
+        assert threading.current_thread() not in threads
 
 
 def test_plain_text_stays_as_it_is() -> None:

@@ -98,18 +98,18 @@ def build_app(
 
         return handle
 
-    def asked(handler: Handler) -> Handler:
-        """For a key that may ask models, while the ledger can be written."""
+    async def exposition(exchange: Exchange) -> None:
+        await exchange.answer(200, metrics.render(), kind=CONTENT_TYPE)
 
-        async def handle(exchange: Exchange) -> None:
+    def asked(handler: Handler) -> Handler:
+        """For a key that may ask models, while the ledger can be written and the process isn't late."""
+
+        async def counted(exchange: Exchange) -> None:
             ledger.check()
             load.check()
             await handler(exchange)
 
-        return guarded(handle, "inference")
-
-    async def exposition(exchange: Exchange) -> None:
-        await exchange.answer(200, metrics.render(), kind=CONTENT_TYPE)
+        return guarded(counted, "inference")
 
     def posted(route: str) -> Handler:
         limit = config.service.max_body_bytes
@@ -152,6 +152,7 @@ def build_app(
         limiter,
         prices,
         charges,
+        load,
         kept.searching,
         keep_alive=keep_alive,
         lasting=not freezes,
@@ -165,6 +166,7 @@ def build_app(
             catalogue,
             limiter,
             prices,
+            charges,
             answers,
             load,
             config,

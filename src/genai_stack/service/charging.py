@@ -16,6 +16,7 @@ BATCHES = "/v1/batches"
 TUNING = "/v1/fine_tuning/jobs"
 INDEXING = "/v1/vector_stores/{id}/files"
 RESPONSES = "/v1/responses"
+SEARCH = "/v1/vector_stores/{id}/search"
 
 
 class Charges:
@@ -77,6 +78,21 @@ class Charges:
         )  # fmt: skip
         if admission is not None:
             admission.settle(used.prompt + used.completion, spent)
+
+    def search(
+        self, *, what: str, by: Principal, admission: Admission | None, model: str, tokens: int, seconds: float
+    ) -> None:
+        """A search that another request made, `what`: what its own model read, at once, whatever becomes of the
+        request."""
+        spent = self._prices.answer(model, None, Used(tokens), 0.0)
+        self._ledger.note(
+            Entry(
+                time.time(), by.tenant, by.id, model, SEARCH, 200, "answered",
+                tokens, 0, 0, spent, None, round(seconds, 6), what,
+            )
+        )  # fmt: skip
+        if admission is not None:
+            admission.use(tokens, spent)
 
     def batch(
         self,

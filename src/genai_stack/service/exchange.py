@@ -159,8 +159,8 @@ class Exchange:
 
     async def open_stream(self, kind: bytes, *, first: bool = True) -> None:
         """Starts a 200 whose body follows in pieces; nothing is sent when it has started. `first` says that the model's
-        first byte is there."""
-        if first:
+        first byte is there; the first to say so counts."""
+        if first and self.first_byte is None:
             self.first_byte = time.perf_counter() - self.started
         if not self.status:
             extra = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]

@@ -55,6 +55,11 @@ class Admission(NamedTuple):
         for held in self.held:
             held.meter.settle(held, tokens, nano)
 
+    def use(self, tokens: int, nano: int) -> None:
+        """Beside what was set aside, while the request runs on."""
+        for held in self.held:
+            held.meter.use(tokens, nano)
+
 
 class Limiter:
     """For one event loop."""
@@ -167,6 +172,11 @@ class Meter:
         spare = held.tokens - tokens
         self._tokens += spare if held.minute == self._minute else min(spare, 0)
         self._nano += held.nano - nano
+        self._later()
+
+    def use(self, tokens: int, nano: int) -> None:
+        self._tokens -= tokens
+        self._nano -= nano
         self._later()
 
     def left(self) -> dict[bytes, tuple[int, int]]:

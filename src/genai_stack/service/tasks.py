@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ from ..tasks.sources import Search
 from . import intake, log
 from .answers import Answers
 from .catalogue import Catalogue
+from .charging import Charges
 from .exchange import ClientGone, Exchange, Handler, UntilGone
 from .limits import Limiter
 from .load import Load
@@ -33,6 +35,7 @@ from .principal import Principal
 from .resources.asked import idempotency_key, principal
 from .resources.searching import Searching
 from .streaming import EVENT_STREAM, Pulse
+from .unanswered import read_of
 from .usage import Used
 
 
@@ -42,6 +45,7 @@ def perform(
     catalogue: Catalogue,
     limiter: Limiter,
     prices: Prices,
+    charges: Charges,
     answers: Answers,
     load: Load,
     config: StackConfig,
@@ -61,7 +65,7 @@ def perform(
         who = principal(exchange)
         name = request.model or usual or await _first_chat(catalogue, who)
         who.check_model(name)
-        looked_up = _searched(request, who, searching, wait)
+        looked_up = _searched(exchange, request, who, searching, charges, wait)
         version = await catalogue.find_for(name, "chat")
         exchange.model, exchange.base = version.name, version.base
 
@@ -70,7 +74,12 @@ def perform(
             try:
                 await limiter.admit(exchange, who, request, len(body), prices.of(version.name, version.base))
                 model = Model(models, version.name, refusal, request, wait=wait)
-                await ask(exchange, model, request, looked_up, stays)
+                try:
+                    await ask(exchange, model, request, looked_up, stays)
+                except ClientGone:
+                    left = await read_of(models, version.name, model.unanswered)
+                    exchange.used = exchange.used._replace(prompt=exchange.used.prompt + left.prompt)
+                    raise
             finally:
                 load.leave(exchange.served)
 
@@ -91,7 +100,7 @@ def perform(
                 return await run(model, prompt, request, id=id, tell=tell, search=looked_up)
             finally:
                 exchange.used = Used(model.prompt, model.completion, model.cached)
-                exchange.served = model.seconds
+                exchange.served = model.served
 
         if request.stream:
             await _stream(exchange, work, id, model.name, keep_alive)
@@ -117,7 +126,14 @@ async def _first_chat(catalogue: Catalogue, who: Principal) -> str:
     )
 
 
-def _searched(request: Any, who: Principal, searching: Searching | None, wait: float | None) -> Search | None:
+def _searched(
+    exchange: Exchange,
+    request: Any,
+    who: Principal,
+    searching: Searching | None,
+    charges: Charges,
+    wait: float | None,
+) -> Search | None:
     """Raises Forbidden, and NotFound where there are no vector stores."""
     if not isinstance(request, AnswerRequest) or request.vector_store_id is None:
         return None
@@ -130,11 +146,20 @@ def _searched(request: Any, who: Principal, searching: Searching | None, wait: f
         )
 
     async def find(store: str, asked: SearchRequest) -> list[SearchResult]:
+        began = time.perf_counter()
         try:
-            page, _model, _read = await searching.search(who.tenant, store, asked, wait=wait)
+            page, model, read = await searching.search(who.tenant, store, asked, wait=wait)
         except NotFound as error:
             error.param = "vector_store_id"
             raise
+        charges.search(
+            what=exchange.request_id.decode(),
+            by=who,
+            admission=exchange.admission,
+            model=model,
+            tokens=read,
+            seconds=time.perf_counter() - began,
+        )
         return page.data
 
     return find

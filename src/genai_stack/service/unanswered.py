@@ -4,6 +4,7 @@ more, so it is asked to count the prompt."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -17,6 +18,15 @@ COUNTING_SECONDS = 5.0
 
 class _Counted(msgspec.Struct):
     count: int
+
+
+async def read_of(models: ModelHost, name: str, chats: Iterable[Sequence[Mapping[str, str]]]) -> Used:
+    """The same for the messages of several chats."""
+    found = 0
+    for messages in chats:
+        body = msgspec.json.encode({"model": name, "messages": messages})
+        found += (await read(models, name, msgspec.json.decode(body, type=ChatRequest))).prompt
+    return Used(found)
 
 
 async def read(models: ModelHost, name: str, request: ChatRequest | CompletionRequest) -> Used:

@@ -79,7 +79,7 @@ async def _ask(
         ({"passages": e.passage, "question": e.question}, unstated if e.output is None else e.output)
         for e in request.examples or ()
     ]
-    messages = conversation(prompt, values, examples)
+    messages = await conversation(prompt, values, examples)
     held = Held(tell, silent) if tell else None
     said = await model.chat(messages, request.max_tokens or ROOM, alternatives=0, tell=held)
     if held is not None and _states(said.text, silent):

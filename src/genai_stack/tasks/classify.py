@@ -47,7 +47,7 @@ async def _one(model: Model, prompt: Prompt, request: ClassifyRequest) -> Classi
     most = request.max_tokens or max(len(_json(name).encode()) for name in names) + 8
 
     async def each(part: str) -> LabelScore:
-        messages = conversation(prompt, {**values, "text": part}, examples)
+        messages = await conversation(prompt, {**values, "text": part}, examples)
         said = await model.chat(messages, most, schema={"enum": names}, alternatives=ALTERNATIVES)
         chosen = document(model, said, request.max_tokens)
         if chosen not in names:
@@ -79,7 +79,7 @@ async def _several(model: Model, prompt: Prompt, request: ClassifyRequest) -> Cl
     }
 
     async def each(part: str) -> dict[str, Flag]:
-        messages = conversation(prompt, {**values, "text": part}, examples)
+        messages = await conversation(prompt, {**values, "text": part}, examples)
         said = await model.chat(messages, most, schema=schema, alternatives=ALTERNATIVES)
         flags = document(model, said, request.max_tokens)
         if (

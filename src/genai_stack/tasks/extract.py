@@ -30,7 +30,7 @@ async def extract(model: Model, prompt: Prompt, request: ExtractRequest) -> Extr
     examples = [({"text": e.text}, _json(e.output)) for e in request.examples or ()]
 
     async def each(part: str) -> Any:
-        messages = conversation(prompt, {**values, "text": part}, examples)
+        messages = await conversation(prompt, {**values, "text": part}, examples)
         said = await model.chat(messages, request.max_tokens or ROOM, schema=request.schema)
         if said.finish == "length" and request.max_tokens is None:
             said = await _again(said, model, messages, request)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable
-from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -99,8 +100,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Model:
-    """`name` on `host`, for one request. `params` turns a field of the chat that a server blames into the field of the
-    task's request that it comes from; `seconds` are those that the model took so far."""
+    """`name` on `host`, for one request. `served` are the seconds of all calls together, of which several may run at
+    once; `unanswered` are the prompts that were left in the middle. `params` turns a field of the chat that a server
+    blames into the field of the task's request that it comes from."""
 
     def __init__(
         self, host: ModelHost, name: str, refuse: Refuse, request: TaskRequest, *, wait: float | None = None
@@ -110,7 +112,8 @@ class Model:
         if request.seed is not None:
             self._settings["seed"] = request.seed
         self.prompt = self.completion = self.cached = self.calls = 0
-        self.seconds = 0.0
+        self.served = 0.0
+        self.unanswered: list[list[Message]] = []
         self.params = {"messages": "text", "response_format.json_schema.schema": "schema"}
 
     @property
@@ -136,7 +139,7 @@ class Model:
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         if alternatives is not None:
             body |= {"logprobs": True, "top_logprobs": alternatives}
-        began = perf_counter()
+        began = time.perf_counter()
         try:
             if tell is None:
                 return await self._whole(body)
@@ -144,7 +147,7 @@ class Model:
         except GenAIStackError as error:
             raise self._translated(error) from None
         finally:
-            self.seconds += perf_counter() - began
+            self.served += time.perf_counter() - began
 
     async def tokens(self, text: str) -> _Counted | None:
         """How many tokens a text has, and the model's context; None where its server doesn't count."""
@@ -160,7 +163,11 @@ class Model:
             raise
 
     async def _whole(self, body: dict[str, Any]) -> Said:
-        found = await self._ask(CHAT, body, _Chat)
+        try:
+            found = await self._ask(CHAT, body, _Chat)
+        except asyncio.CancelledError:
+            self.unanswered.append(body["messages"])
+            raise
         self._count(found.usage)
         self.calls += 1
         if not found.choices:
@@ -201,6 +208,10 @@ class Model:
                             if piece := clean.fed(choice.delta.content or ""):
                                 text.append(piece)
                                 await tell(piece)
+        except asyncio.CancelledError:
+            if not usage.prompt_tokens:
+                self.unanswered.append(body["messages"])
+            raise
         finally:
             self._count(usage)
         if finish is None:

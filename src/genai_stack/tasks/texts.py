@@ -32,7 +32,7 @@ async def summarize(model: Model, prompt: Prompt, request: SummarizeRequest, tel
     read = 0
 
     async def ask(text: str, tell: Tell | None = None) -> Written:
-        messages = conversation(prompt, {**values, "text": text}, _shown(request.examples))
+        messages = await conversation(prompt, {**values, "text": text}, _shown(request.examples))
         said = await model.chat(messages, most, tell=tell)
         return Written(said.text.strip(), said.finish, 1)
 
@@ -79,7 +79,7 @@ async def _part_by_part(
         words = part.strip()
         before, after = part[: part.index(words)], part[part.index(words) + len(words) :]
         most = request.max_tokens or max(len(words.encode(errors="replace")), LEAST)
-        messages = conversation(prompt, {**values, "text": words}, _shown(request.examples))
+        messages = await conversation(prompt, {**values, "text": words}, _shown(request.examples))
         told = _Framed(tell, before) if tell else None
         said = await model.chat(messages, most, tell=told)
         if tell and after:

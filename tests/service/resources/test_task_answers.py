@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 
+from genai_stack.service.ledger import Page, collection
 from tests.service.conftest import MASTER, assert_problem
+from tests.service.fakes import EMBED
 from tests.service.resources.conftest import Stack
 from tests.service.resources.test_stores import filled
 
@@ -49,6 +53,31 @@ def test_citations_are_of_files(stack: Stack, client: openai.OpenAI, host: Any) 
     nothing = {"type": "eq", "key": "no", "value": 1}
     none = stack.api.post(ROUTE, {**body, "filters": nothing}).json()
     assert (none["found"], none["answer"], none["usage"]["calls"]) == (False, None, 0)
+
+
+def test_the_search_is_charged(stack: Stack, client: openai.OpenAI, host: Any) -> None:
+    store, _ = filled(client)
+    say(host, "Yes.")
+    _, key = stack.api.keys.create("searcher", tenant="master")
+
+    def rows() -> dict[str, Any]:
+        found = stack.api.get("/v1/usage?by=model", key=key).json()["data"]
+        return {row["model"]: row["prompt_tokens"] for row in found}
+
+    before = rows().get(EMBED, 0)
+    asked = stack.api.call("POST", ROUTE, {"question": "Who?", "vector_store_id": store.id}, key=key)
+    assert asked.status == 200
+    deadline = time.monotonic() + 20
+    while (now := rows().get(EMBED, 0)) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert now > before
+    pages = stack.services.records.query(collection("master"), limit=1000)
+    entries = [entry for page in pages for entry in msgspec.convert(page.item, Page).entries]
+    told = [entry.served for entry in entries if entry.what == asked.headers["x-request-id"]]
+    assert sorted(map(bool, told)) == [False, True], (
+        "the search, and the task, by whose seconds prices by the hour go"
+    )
 
 
 def test_whose_store_it_is(stack: Stack, client: openai.OpenAI, host: Any) -> None:

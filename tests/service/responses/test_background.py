@@ -13,12 +13,14 @@ import pytest
 from genai_stack.config import StackConfig
 from genai_stack.service import ApiKeys, build_app
 from genai_stack.service.principal import Limits
+from genai_stack.service.resources.once import Claim
 from genai_stack.service.responses.records import LEASE_SECONDS
+from genai_stack.service.responses.responses import Responses
 from tests.service.conftest import MASTER, Api, assert_problem
 from tests.service.fakes import CHAT, serving
 from tests.service.resources.conftest import Stack, stores
 from tests.service.resources.queue import HandQueue
-from tests.service.responses.talking import TalkHost
+from tests.service.responses.talking import TalkHost, chunk
 
 
 def until(client: openai.OpenAI, id: str, *statuses: str) -> Any:
@@ -95,6 +97,7 @@ def test_its_stream_is_taken_up_again(client: openai.OpenAI, host: TalkHost) -> 
         assert [event.sequence_number for event in again] == list(range(len(seen) + len(rest)))
         assert again.get_final_response().output_text == "Hello there"
     assert list(client.responses.retrieve(id, stream=True, starting_after=3)) == [*seen, *rest][4:]
+    assert list(client.responses.retrieve(id, stream=True, starting_after=rest[-1].sequence_number)) == []
 
 
 def test_a_failure_has_its_reason(client: openai.OpenAI, host: TalkHost) -> None:
@@ -116,6 +119,65 @@ def test_the_same_create_again(client: openai.OpenAI, host: TalkHost) -> None:
     host.hanging = False
     until(client, made[0].id, "completed")
     assert len(host.chats) == 1
+
+
+def test_the_same_streamed_create_again_follows_it(client: openai.OpenAI, host: TalkHost) -> None:
+    def create() -> Any:
+        headers = {"Idempotency-Key": "followed"}
+        return client.responses.create(
+            model=CHAT, input="Hi", background=True, stream=True, extra_headers=headers
+        )
+
+    host.hanging = True
+    first = create()
+    id = next(first).response.id
+    again = create()
+    assert next(again).response.id == id
+    host.hanging = False
+    rest = list(again)
+    assert rest[-1].type == "response.completed"
+    assert rest == list(first)
+    until(client, id, "completed")
+    assert list(create())[1:] == rest
+    assert len(host.chats) == 1
+
+
+def test_the_same_create_at_once_runs_once(
+    client: openai.OpenAI, host: TalkHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one claimed before the first one was there, and comes when that has ended."""
+    headers = {"Idempotency-Key": "at-once"}
+    made = client.responses.create(model=CHAT, input="Hi", background=True, extra_headers=headers)
+    until(client, made.id, "completed")
+    claim = Claim("", made.id, time.time())
+    monkeypatch.setattr(Responses, "claim", lambda *_: (claim, None))
+    again = client.responses.create(model=CHAT, input="Hi", background=True, extra_headers=headers)
+    assert (again.id, again.status) == (made.id, "completed")
+    monkeypatch.undo()
+    after = client.responses.create(model=CHAT, input="Last", background=True)
+    until(client, after.id, "completed")
+    assert len(host.chats) == 2
+
+
+def test_a_prompt_that_nobody_waits_for_is_charged(stack: Stack, host: TalkHost) -> None:
+    """Left or cancelled before the model has said what it read."""
+    _, key = stack.api.keys.create("leaver", tenant="leaver")
+    host.hanging, host.says = True, lambda asked: [chunk({"content": "Hi"}), chunk({}, "stop")]
+    with stack.client(key) as client:
+        stream = client.responses.create(model=CHAT, input="One two three", stream=True)
+        next(iter(stream))
+        stream.close()
+        assert host.left.wait(10)
+        host.left.clear()
+        behind = client.responses.create(model=CHAT, input="One two three four", background=True)
+        while not host.running:
+            time.sleep(0.005)
+        client.responses.cancel(behind.id)
+    deadline = time.monotonic() + 20
+    while (now := stack.api.get("/v1/usage?by=key", key=key).json()["total"]).get("requests", 0) < 2:
+        assert time.monotonic() < deadline, now
+        time.sleep(0.05)
+    assert now["prompt_tokens"] == 3 + 4
 
 
 def test_what_it_used_is_charged_to_its_key(stack: Stack, host: TalkHost) -> None:

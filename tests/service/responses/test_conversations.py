@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import openai
 import pytest
 
+from genai_stack.protocol.items import InputText, MessageItem
+from genai_stack.service.responses.overflow import Overflow
+from genai_stack.service.responses.turns import Turns
 from tests.service.conftest import assert_problem
-from tests.service.fakes import CHAT
+from tests.service.fakes import CHAT, MemoryRecords
 from tests.service.resources.conftest import Stack
 from tests.service.responses.talking import TalkHost, calling, chat
 
@@ -139,3 +142,16 @@ def test_items_that_are_none(stack: Stack, client: openai.OpenAI, body: Any, par
     assert_problem(stack.api.post(f"/v1/conversations/{made.id}", {}), 400, param="metadata")
     assert_problem(stack.api.get(f"/v1/conversations/{made.id}/items?after=x"), 400, param="after")
     assert_problem(stack.api.get(f"/v1/conversations/{made.id}/items?include=x"), 400, param="include")
+
+
+def test_reading_what_is_settled_asks_the_store_no_more() -> None:
+    records, nothing = MemoryRecords(), cast(Any, None)
+    turns = Turns(records, Overflow(nothing))
+    turns.counts = lambda tenant, response: True
+    for number in range(9):
+        items: Any = [MessageItem(f"msg_{number}", "user", [InputText("Hi")])]
+        turns.add("me", "conv", f"{number}", items, "resp" if number == 8 else None)
+    for reads in (2, 0):
+        before = records.reads
+        assert [place.id for place in turns.places("me", "conv")] == [f"msg_{n}" for n in range(9)]
+        assert records.reads == before + reads, "to settle the one that waited, once"

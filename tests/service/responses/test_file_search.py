@@ -14,7 +14,7 @@ from genai_stack.protocol.items import FoundText
 from genai_stack.service.responses.citing import citations
 from genai_stack.service.responses.fitting import stretch
 from tests.service.conftest import assert_problem
-from tests.service.fakes import CHAT
+from tests.service.fakes import CHAT, EMBED
 from tests.service.resources.conftest import Stack
 from tests.service.responses.talking import TalkHost
 
@@ -183,6 +183,40 @@ SHOP = [
     FoundText("file-a", "hours.txt", 0.9, "The shop opens at 9 on weekdays. It is closed on Sunday."),
     FoundText("file-b", "staff.txt", 0.8, "Ada Lovelace runs the shop. She has worked there since 1990."),
 ]
+
+
+def test_the_search_is_charged(
+    stack: Stack, client: openai.OpenAI, host: TalkHost, store: tuple[str, dict[str, str]]
+) -> None:
+    def read() -> int:
+        rows = stack.api.get("/v1/usage?by=model").json()["data"]
+        return sum(row["prompt_tokens"] for row in rows if row.get("model") == EMBED)
+
+    before = read()
+    client.responses.create(model=CHAT, input="cat", tools=[tool(store[0])])
+    deadline = time.monotonic() + 20
+    while read() == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert read() > before
+
+
+OLD = [FoundText("file-c", "old-hours.txt", 0.9, "Nothing."), FoundText("file-a", "hours.txt", 0.8, "Nothing.")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "cited"),
+    [
+        ("See old-hours.txt.", ["old-hours.txt"]),
+        ("See hours.txt.", ["hours.txt"]),
+        ("See hours.txt.bak or new/hours.txt.", []),
+        ("See 'hours.txt', old-hours.txt", ["hours.txt", "old-hours.txt"]),
+    ],
+)
+def test_a_part_of_a_name_names_no_file(answer: str, cited: list[str]) -> None:
+    assert [one.filename for one in citations(answer, OLD)] == cited
+    spaced = [FoundText("file-d", "all hours.txt", 0.5, "Nothing."), OLD[1]]
+    assert [one.filename for one in citations("See all hours.txt", spaced)] == ["all hours.txt"]
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ class TalkMachine(RuleBasedStateMachine):
             if there is not None:
                 return there
             queued = opened(claim.id, request, "queued")
-            return self.responses.queue("me", claim, key, queued, given, streamed=False)
+            return self.responses.queue("me", claim, key, queued, given, streamed=False)[0]
 
         response = self.mortal(after, act)
         assert response.status == "queued"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import NamedTuple
 
 import msgspec
@@ -13,8 +14,9 @@ from ...protocol import ChatRequest, decode
 from ...protocol.items import Item
 from ...protocol.responses import ChooseFileSearch, Response, ResponseRequest
 from ..catalogue import Catalogue
+from ..charging import Charges
 from ..exchange import Exchange
-from ..limits import Limiter
+from ..limits import Admission, Limiter
 from ..prices import Prices
 from ..principal import Principal
 from ..resources.searching import Searching
@@ -41,11 +43,12 @@ class Answering:
         catalogue: Catalogue,
         limiter: Limiter,
         prices: Prices,
+        charges: Charges,
         responses: Responses,
         searching: Searching | None,
     ) -> None:
         self._models, self._catalogue, self._limiter, self._prices = models, catalogue, limiter, prices
-        self._responses, self._searching = responses, searching
+        self._charges, self._responses, self._searching = charges, responses, searching
 
     async def allowed(self, exchange: Exchange, by: Principal, request: ResponseRequest) -> ModelVersion:
         """The model. Raises Forbidden, NotFound, RequestError."""
@@ -90,13 +93,30 @@ class Answering:
         await self._limiter.admit(exchange, by, chat, len(body), price)
         return Asked(by, request, version, given, items)
 
-    async def run(self, asked: Asked, response: Response, *, wait: float | None) -> Run:
-        """Raises NotFound for a vector store, RequestError, and what the model's host does."""
+    async def run(
+        self, asked: Asked, response: Response, admission: Admission | None, *, wait: float | None
+    ) -> Run:
+        """The search is charged to `admission` once it is made. Raises NotFound for a vector store, RequestError, and
+        what the model's host does."""
+        began = time.perf_counter()
+
+        def read(model: str, tokens: int) -> None:
+            self._charges.search(
+                what=response.id,
+                by=asked.by,
+                admission=admission,
+                model=model,
+                tokens=tokens,
+                seconds=time.perf_counter() - began,
+            )
+
         found: Retrieved | None = None
         tool, question = asked.request.file_search, last_question(asked.items)
         if tool is not None and question:
             if self._searching is None:
                 raise store_absent()
-            found = await retrieve(self._searching, asked.by.tenant, asked.request, tool, question, wait=wait)
+            found = await retrieve(
+                self._searching, asked.by.tenant, asked.request, tool, question, wait=wait, read=read
+            )
         ready = await prepared(self._models, asked.version, asked.request, asked.items, found, wait=wait)
         return Run(asked.request, response, ready)

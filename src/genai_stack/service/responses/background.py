@@ -171,6 +171,8 @@ class Background:
                 live.tell(CANCELLED)
         finally:
             beat.cancel()
+            if run and outcome == "left":
+                await run[0].left(self._models)
             self._charges.background(
                 id=id,
                 by=order.by,

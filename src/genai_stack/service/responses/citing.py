@@ -38,10 +38,22 @@ def citations(text: str, passages: Sequence[FoundText]) -> list[FileCitation]:
     for match in _SENTENCE.finditer(text):
         if (best := _source(match[0], known, spread)) is not None:
             cite(best, match.start() + len(match[0].rstrip()))
-    for passage in passages:
-        for match in re.finditer(rf"(?<!\w){re.escape(passage.filename)}(?!\w)", text):
-            cite(passage, match.end())
+    for passage, end in _said(text, passages):
+        cite(passage, end)
     return [found[key] for key in sorted(found)]
+
+
+def _said(text: str, passages: Sequence[FoundText]) -> list[tuple[FoundText, int]]:
+    """Where a passage's file is named, and the end of it. A part of another file's name names none."""
+    found: list[tuple[int, int, FoundText]] = []
+    for passage in passages:
+        name = rf"(?<![\w./-]){re.escape(passage.filename)}(?![\w/-]|\.\w)"
+        found += [(*match.span(), passage) for match in re.finditer(name, text)]
+    return [
+        (passage, end)
+        for start, end, passage in found
+        if not any(a <= start and end <= b and b - a > end - start for a, b, _ in found)
+    ]
 
 
 class _Known:

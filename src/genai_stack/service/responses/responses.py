@@ -110,14 +110,15 @@ class Responses:
         response: Response,
         given: list[Item],
         streamed: bool,
-    ) -> Response:
-        """A background response before it runs, with a promise that it will."""
+    ) -> tuple[Response, bool]:
+        """A background response before it runs, with a promise that it will; and whether it is new, so that nobody else
+        runs it."""
         alive = self._clock() + records_of.LEASE_SECONDS
         new = self._stored(Body(response, given), background=True, streamed=streamed, alive=alive)
-        if not self._shelf.add(tenant, new):
+        if not (added := self._shelf.add(tenant, new)):
             self._overflow.drop(new.body.blob)
         self._once.made(tenant, key, claim)
-        return self._shown(self._shelf.get(tenant, claim.id))
+        return self._shown(self._shelf.get(tenant, claim.id)), added
 
     def begin(self, tenant: str, id: str) -> StoredResponse:
         return self._shelf.change(tenant, id, records_of.begun)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ...errors import GenAIStackError, NotFound
@@ -12,11 +13,10 @@ from ..resources.searching import RESULTS, Searching
 
 
 class Retrieved(NamedTuple):
-    """Best first. `tokens` is what the embedding model read."""
+    """Best first."""
 
     query: str
     passages: list[FoundText]
-    tokens: int
 
 
 def store_absent() -> NotFound:
@@ -35,18 +35,19 @@ async def retrieve(
     question: str,
     *,
     wait: float | None,
+    read: Callable[[str, int], None],
 ) -> Retrieved:
-    """Raises NotFound, which names the tool's stores, and what a search raises."""
+    """`read` is told after each search which model read how many tokens for it. Raises NotFound, which names the tool's
+    stores, and what a search raises."""
     query, most = question[:QUERY_CHARACTERS], tool.max_num_results or RESULTS
     options = tool.ranking_options
     ranking = RankingOptions(score_threshold=(options.score_threshold or 0.0) if options else 0.0)
     found: list[FoundText] = []
-    tokens = 0
     place = (request.tools or []).index(tool)
     for number, store in enumerate(dict.fromkeys(tool.vector_store_ids)):
         asked = SearchRequest(query, tool.filters, most, ranking)
         try:
-            page, _model, read = await searching.search(tenant, store, asked, wait=wait)
+            page, model, tokens = await searching.search(tenant, store, asked, wait=wait)
         except NotFound as error:
             if error.code == NotFound.code:
                 error.param = f"tools[{place}].vector_store_ids[{number}]"
@@ -54,7 +55,7 @@ async def retrieve(
         except GenAIStackError as error:
             error.param = error.param and f"tools[{place}].{error.param}"
             raise
-        tokens += read
+        read(model, tokens)
         found += [
             FoundText(hit.file_id, hit.filename, hit.score, hit.content[0].text, hit.attributes)
             for hit in page.data
@@ -62,4 +63,4 @@ async def retrieve(
     best: dict[tuple[str, str], FoundText] = {}
     for one in sorted(found, key=lambda one: -one.score):
         best.setdefault((one.file_id, one.text), one)
-    return Retrieved(query, list(best.values())[:most], tokens)
+    return Retrieved(query, list(best.values())[:most])

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from time import perf_counter
 
 import msgspec
 
@@ -16,6 +17,7 @@ from ...protocol.responses import RESULTS, Response, ResponseDeleted, ResponseRe
 from .. import intake, log
 from ..charging import Charges
 from ..exchange import ClientGone, Exchange, Handler, UntilGone
+from ..load import Load
 from ..resources.asked import idempotency_key, page, path_id, principal, query, tenant
 from ..resources.once import Claim
 from .answering import Answering, Asked
@@ -36,6 +38,7 @@ def routes(
     answering: Answering,
     models: ModelHost,
     charges: Charges,
+    load: Load,
     *,
     max_body_bytes: int,
     keep_alive: float,
@@ -44,6 +47,7 @@ def routes(
 
     async def create(exchange: Exchange) -> None:
         charges.check()
+        load.check()
         request = decode(ResponseRequest, await intake.body(exchange, max_body_bytes))
         wait, key, by = intake.patience(exchange), idempotency_key(exchange), principal(exchange)
         if request.background:
@@ -57,17 +61,25 @@ def routes(
                 code="invalid_value",
             )
         version = await answering.allowed(exchange, by, request)
-        claim, there = await asyncio.to_thread(responses.claim, by.tenant, key, str(request))
+        asks = "" if key is None else str(request)
+        claim, there = await asyncio.to_thread(responses.claim, by.tenant, key, asks)
+        if there is not None and request.background and request.stream:
+            await _followed_later(exchange, claim.id, 0)
+            return
         if there is not None:
             await _again(exchange, request, visible(there, request.include))
             return
-        asked = await answering.asked(exchange, by, request, version, named(request.items))
+        given = named(request.items)
         if request.background and background is not None:
+            asked = await answering.asked(exchange, by, request, version, given)
             await _behind(exchange, background, asked, claim, key, wait)
-        elif request.stream:
-            await _streamed(exchange, asked, claim, key, wait)
-        else:
-            await _whole(exchange, asked, claim, key, wait)
+            return
+        await load.enter()
+        try:
+            asked = await answering.asked(exchange, by, request, version, given)
+            await (_streamed if request.stream else _whole)(exchange, asked, claim, key, wait)
+        finally:
+            load.leave(exchange.served)
 
     async def _whole(
         exchange: Exchange, asked: Asked, claim: Claim, key: bytes | None, wait: float | None
@@ -75,13 +87,18 @@ def routes(
         run: Run | None = None
         try:
             with UntilGone(exchange):
-                run = await answering.run(asked, opened(claim.id, asked.request), wait=wait)
+                run = await answering.run(asked, opened(claim.id, asked.request), exchange.admission, wait=wait)
+                exchange.asked = perf_counter()
                 async with aclosing(run.events(models, asked.version.name, wait=wait)) as events:
                     async for _ in events:
                         pass
                 kept = await asyncio.to_thread(
                     responses.keep, asked.by.tenant, claim, key, run.response, asked.given
                 )
+        except ClientGone:
+            if run is not None:
+                await run.left(models)
+            raise
         finally:
             if run is not None:
                 exchange.used, exchange.served = run.used, run.served
@@ -91,11 +108,13 @@ def routes(
         exchange: Exchange, asked: Asked, claim: Claim, key: bytes | None, wait: float | None
     ) -> None:
         sender = Sender(exchange, keep_alive)
+        exchange.streamed = True
         run: Run | None = None
         last = None
         try:
             with UntilGone(exchange):
-                run = await answering.run(asked, opened(claim.id, asked.request), wait=wait)
+                run = await answering.run(asked, opened(claim.id, asked.request), exchange.admission, wait=wait)
+                exchange.asked = perf_counter()
                 async with aclosing(run.events(models, asked.version.name, wait=wait)) as events:
                     async for event in events:
                         if not sender.number:
@@ -104,6 +123,8 @@ def routes(
                 await asyncio.to_thread(responses.keep, asked.by.tenant, claim, key, run.response, asked.given)
             last = run.ending()
         except ClientGone:
+            if run is not None:
+                await run.left(models)
             raise
         except Exception as error:
             await sender.quiet()
@@ -137,23 +158,25 @@ def routes(
     ) -> None:
         response = opened(claim.id, asked.request, "queued")
         streamed = bool(asked.request.stream)
-        kept = await asyncio.to_thread(
+        kept, new = await asyncio.to_thread(
             responses.queue, asked.by.tenant, claim, key, response, asked.given, streamed
         )
-        live = background.find(claim.id)
-        if live is None:  # else the same request came twice at once, and the other one runs it
+        live = None
+        if new:  # else the same request came twice at once, and the other one runs it
             admission, exchange.admission, exchange.charged = exchange.admission, None, True
 
             async def ready() -> Run:
-                return await answering.run(asked, response, wait=wait)
+                return await answering.run(asked, response, admission, wait=wait)
 
             live = background.start(
                 Order(asked.by, asked.request, response, asked.given, asked.version, admission, ready, wait)
             )
-        if streamed:
+        if not streamed:
+            await exchange.answer(200, msgspec.json.encode(kept))
+        elif live is not None:
             await _followed(exchange, live, 0)
         else:
-            await exchange.answer(200, msgspec.json.encode(kept))
+            await _followed_later(exchange, claim.id, 0)
 
     async def _followed(exchange: Exchange, live: Live, start: int) -> None:
         with UntilGone(exchange):
@@ -167,7 +190,7 @@ def routes(
         if given.get("include_obfuscation", "false") != "false":
             raise _invalid("include_obfuscation", "isn't supported; send false or leave it out")
         if _flag(given, "stream"):
-            await _followed_later(exchange, _number(given))
+            await _followed_later(exchange, path_id(exchange), _number(given))
             return
         if "starting_after" in given:
             raise _invalid("starting_after", "goes with 'stream=true' only; leave it out")
@@ -175,8 +198,8 @@ def routes(
         shown = await asyncio.to_thread(responses.shown, stored, include)
         await exchange.answer(200, msgspec.json.encode(shown))
 
-    async def _followed_later(exchange: Exchange, start: int) -> None:
-        owner, id = tenant(exchange), path_id(exchange)
+    async def _followed_later(exchange: Exchange, id: str, start: int) -> None:
+        owner = tenant(exchange)
         stored = await asyncio.to_thread(responses.get, owner, id)
         if not stored.streamed:
             raise _invalid("stream", "goes with a response made with 'background: true' and 'stream: true'")

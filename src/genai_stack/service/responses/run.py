@@ -28,6 +28,7 @@ from ...protocol.responses import (
     TextOptions,
 )
 from ..streaming import whole
+from ..unanswered import read
 from ..usage import NOTHING, Used
 from .chunks import chunks
 from .draft import Draft, Event
@@ -104,13 +105,14 @@ class Run:
 
     def __init__(self, request: ResponseRequest, response: Response, ready: Prepared) -> None:
         self.response, self.used, self.served = response, NOTHING, 0.0
-        self._request, self._ready = request, ready
+        self._request, self._ready, self._model = request, ready, ""
         self.results = RESULTS in (request.include or ())
 
     async def events(self, models: ModelHost, model: str, *, wait: float | None) -> AsyncGenerator[Event]:
         """All between `created` and the last, which comes from `ending` once the response is kept. The first comes when
         the model has taken the request. Raises what the host raises, and the model's refusal in the response's own
         terms."""
+        self._model = model
         draft = Draft(self._ready.told, logprobs=self._request.shows_logprobs)
         began = time.perf_counter()
         try:
@@ -135,6 +137,11 @@ class Run:
         for event in draft.end():
             yield event
         self.response = self._ended(draft)
+
+    async def left(self, models: ModelHost) -> None:
+        """Nobody waits for it any more. What the model had read by then is used, whether or not it could say so."""
+        if self._model and self.used == NOTHING:
+            self.used = await read(models, self._model, self._ready.chat)
 
     def telling(self, kind: str) -> Event:
         return {"type": f"response.{kind}", "response": self.response}

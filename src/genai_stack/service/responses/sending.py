@@ -58,5 +58,6 @@ async def replay(exchange: Exchange, events: AsyncIterator[bytes], keep_alive: f
         async for data in events:
             await sender.write(data)
         await sender.quiet()
+        await exchange.open_stream(EVENT_STREAM)  # nothing came, and that is all there is
     finally:
         sender.stop()

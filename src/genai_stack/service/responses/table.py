@@ -11,6 +11,7 @@ from ..catalogue import Catalogue
 from ..charging import Charges
 from ..exchange import Handler
 from ..limits import Limiter
+from ..load import Load
 from ..prices import Prices
 from ..resources.once import Once
 from ..resources.searching import Searching
@@ -37,6 +38,7 @@ def talk(
     limiter: Limiter,
     prices: Prices,
     charges: Charges,
+    load: Load,
     searching: Searching | None,
     *,
     keep_alive: float,
@@ -47,7 +49,7 @@ def talk(
     turns = Turns(services.records, overflow)
     conversations = Conversations(services.records, turns, once)
     responses = Responses(services.records, overflow, conversations, turns, once)
-    answering = Answering(services.models, catalogue, limiter, prices, responses, searching)
+    answering = Answering(services.models, catalogue, limiter, prices, charges, responses, searching)
     background = Background(responses, services.models, charges) if lasting else None
     most = config.service.max_body_bytes
 
@@ -63,6 +65,7 @@ def talk(
                 answering,
                 services.models,
                 charges,
+                load,
                 max_body_bytes=most,
                 keep_alive=keep_alive,
             ),

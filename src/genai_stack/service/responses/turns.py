@@ -62,7 +62,8 @@ class Turns:
         found: list[Place] = []
         for turn in self._turns(tenant, conversation):
             if self._counts(tenant, turn):
-                self.settle(tenant, conversation, turn.id)
+                if turn.waits_for is not None:
+                    self.settle(tenant, conversation, turn.id)
                 found += self._overflow.read(turn.laid, list[Place])
         return found
 
