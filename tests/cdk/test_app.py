@@ -78,6 +78,8 @@ def test_cdk_imports_the_package_s_leaves_alone_and_nothing_imports_cdk() -> Non
                 "catalogue",
                 "containers",
                 "registries",
+                "task_prompts",
+                "task_prompts.overrides",
             )
         ),
     }
