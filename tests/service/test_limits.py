@@ -292,3 +292,21 @@ def test_what_was_used_beyond_a_share_counts_in_the_next_minute() -> None:
     assert (over.tokens, over.spent) == (20, tab.spent + 5)
     spare = give_back(later, Share(0, 20, 5), tab.minute, tab.month, "p", NOON + 60)
     assert (spare.tokens, spare.spent) == (0, tab.spent - 5)
+
+
+def test_a_request_after_one_that_took_too_much_comes_too_soon_and_is_not_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOON)
+
+    async def told() -> tuple[str | None, int]:
+        tabs = Tabs(MemoryRecords(), "p")
+        meter = Meter(tabs, "k", Limits(tokens_per_minute=100))
+        meter.settle(await meter.admit(60, 0), 130, 0)
+        with pytest.raises(Overloaded) as refused:
+            await meter.admit(60, 0)
+        assert refused.value.should_retry is not False
+        await meter.close()
+        return refused.value.code, tabs.read("k").tokens
+
+    assert asyncio.run(told()) == ("rate_limit_exceeded", 130)

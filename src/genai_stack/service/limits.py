@@ -213,6 +213,7 @@ class Meter:
     async def _renew(self, tokens: int, nano: int) -> None:
         now = time.time()
         self._turn(int(now // 60), month_of(now))
+        await self._repay()
         need = Share(
             max(1 - self._requests, 0),
             max(tokens - self._tokens, 0),
@@ -229,6 +230,25 @@ class Meter:
         self._requests += got.requests
         self._tokens += got.tokens
         self._nano += got.nano
+
+    async def _repay(self) -> None:
+        """Writes down what was used without having been taken: the next request is refused for it, if at all, as one
+        that comes too soon, and not as one that is too large by itself."""
+        owed = Share(min(self._requests, 0), min(self._tokens, 0), min(self._nano, 0), self._running)
+        if not owed.tokens:
+            return
+        self._requests -= owed.requests
+        self._tokens -= owed.tokens
+        self._nano -= owed.nano
+        try:
+            self._tab = await asyncio.to_thread(
+                self._tabs.give_back, self._holder, owed, self._minute, self._month
+            )
+        except BaseException:
+            self._requests += owed.requests
+            self._tokens += owed.tokens
+            self._nano += owed.nano
+            raise
 
     def _turn(self, minute: int, month: str) -> None:
         """A new minute or month: what was left of the old one is gone, what was used beyond it isn't."""
