@@ -53,7 +53,8 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_concurrent: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 512
     """Requests to models that one process has running; a quarter of that may wait for a place, more get 429."""
     max_wait_seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 0.25
-    """For a place. Who would wait longer gets 429, and so does everyone while the process itself is that late."""
+    """For a place. Who would wait longer gets 429, and so does everyone while the process itself is that late, or 2 s
+    where that is more."""
     gateway: GatewayConfig = GatewayConfig()
 
 

@@ -173,7 +173,12 @@ def test_with_data_nothing_of_its_own_is_left(stand: Stand) -> None:
     assert key["KeyState"] == "PendingDeletion"
     buckets = {one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]}
     assert not buckets & {one["name"] for one in before}
-    assert list(stand.aws.vectors.buckets) == [read("prod", "training", "vector-bucket").rpartition("/")[2]]
+    assert list(vectors_of_stages(stand)) == [read("prod", "training", "vector-bucket").rpartition("/")[2]]
+
+
+def vectors_of_stages(stand: Stand) -> dict[str, Any]:
+    """The account has other tests' vector buckets too."""
+    return {name: held for name, held in stand.aws.vectors.buckets.items() if name.startswith("GenaiStack-")}
 
 
 def test_data_that_would_go_with_its_stack_stops_it_before_anything(
@@ -190,7 +195,7 @@ def test_data_that_would_go_with_its_stack_stops_it_before_anything(
     found = document("--stage", "prod", "--with-data")
     assert found["removed"][:3] == [names.deployed_stack("prod", layer) for layer in reversed(LAYERS)]
     assert stand.stacks() == []
-    assert stand.aws.vectors.buckets == {vectors: {}}, "emptied, for its stack to delete"
+    assert vectors_of_stages(stand) == {vectors: {}}, "emptied, for its stack to delete"
     assert [one["kind"] for one in found["kept"]] == ["role"]
 
 

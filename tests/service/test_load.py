@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from genai_stack.config import ModelConfig, ServiceConfig, StackConfig
 from genai_stack.errors import Overloaded
 from genai_stack.service import ApiKeys, build_app
-from genai_stack.service.load import Load
+from genai_stack.service.load import LATE_SECONDS, Load
 from genai_stack.service.metrics import Metrics
 from tests.service.conftest import GOOD, MASTER, Api, assert_problem
 from tests.service.fakes import CHAT, FakeHost, MemoryRecords, MemoryRegistry, services, serving
@@ -124,7 +124,9 @@ def test_a_late_process_sheds_until_it_has_caught_up() -> None:
         load.check()
         now += 0.05
         load.check()
-        now += 0.26
+        now += LATE_SECONDS
+        load.check()
+        now += 0.01
         with pytest.raises(Overloaded):
             load.check()
         load._tick()

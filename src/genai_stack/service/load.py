@@ -17,6 +17,8 @@ from ..errors import Overloaded
 from .metrics import Metrics
 
 TICK_SECONDS = 0.05
+LATE_SECONDS = 2.0
+"""A process that is less late than this isn't late: a machine that others use too stalls one for a moment."""
 _WAITING = 4
 """One waits for so many that run."""
 _OF_MEAN = 1 / 16
@@ -29,6 +31,7 @@ class Load:
         self, places: int, patience: float, metrics: Metrics, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._places, self._patience, self._metrics, self._clock = places, patience, metrics, clock
+        self._late = max(patience, LATE_SECONDS)
         self._running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._mean = 0.0
@@ -42,7 +45,7 @@ class Load:
         if self._due is None:
             self._lag = 0.0
             self._tick_later()
-        elif self._lag > self._patience or self._clock() - self._due > self._patience:
+        elif self._lag > self._late or self._clock() - self._due > self._late:
             raise self._shed()
 
     async def enter(self) -> None:

@@ -89,7 +89,8 @@ class TuningMachine(RuleBasedStateMachine):
         except Conflict:
             self.records.after = self.queue.after = -1
             job = self.tuning.get("me", id)
-            assert job.status in ("succeeded", "failed") or (order != "cancel" and job.stopping)
+            ended = job.status == "cancelled" or job.stopping
+            assert job.status in ("succeeded", "failed") or (order != "cancel" and ended)
         except Died:
             self.open()
         finally:
