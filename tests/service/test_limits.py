@@ -20,42 +20,31 @@ from hypothesis import strategies as st
 from genai_stack.config import ModelConfig, PriceConfig, StackConfig
 from genai_stack.errors import Overloaded, RequestError
 from genai_stack.ports import RecordStore
-from genai_stack.service import ApiKeys, accounts, build_app
-from genai_stack.service import ledger as ledger_module
-from genai_stack.service import limits as limits_module
+from genai_stack.service import accounts
 from genai_stack.service.limits import Meter
 from genai_stack.service.principal import Limits
 from genai_stack.service.tab import ALIVE_SECONDS, COLLECTION, Share, Tab, Tabs, give_back, take
 from tests.aws.account import account
 from tests.contracts.adapters import RECORDS
-from tests.service.conftest import GOOD, MASTER, Answer, Api, assert_problem
-from tests.service.fakes import CHAT, HANG, FakeHost, MemoryRecords, MemoryRegistry, services, serving, sse
+from tests.service.conftest import GOOD, Answer, Api, assert_problem
+from tests.service.fakes import CHAT, HANG, MemoryRecords, sse
+from tests.service.limited import NOON, limited
 from tests.service.test_ledger import streamed
 
 ROUTE = "/v1/chat/completions"
 CONFIG = StackConfig(models=(ModelConfig(CHAT, "builtin"),), prices=(PriceConfig(CHAT, 1.0, None, 10.0),))
-NOON = 1_800_000_000.0 + 1
 
 
 @pytest.fixture(scope="module")
-def limited() -> Iterator[Api]:
-    """Everything that waits waits a hundredth of a second, and the minute lasts."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(ledger_module, "FLUSH_SECONDS", 0.01)
-    patch.setattr(limits_module, "SETTLE_SECONDS", 0.01)
-    began = time.monotonic()
-    patch.setattr(time, "time", lambda: NOON + min(time.monotonic() - began, 50))
-    host, registry, records = FakeHost(), MemoryRegistry(), MemoryRecords()
-    keys = ApiKeys(records, MASTER)
-    with serving(build_app(services(host, registry, records), keys=keys, config=CONFIG, keep_alive=5)) as port:
-        yield Api(port, host, registry, records, keys)
-    patch.undo()
+def running() -> Iterator[Api]:
+    with limited(CONFIG) as api:
+        yield api
 
 
 @pytest.fixture
-def api(limited: Api) -> Api:
-    limited.host.reset()
-    return limited
+def api(running: Api) -> Api:
+    running.host.reset()
+    return running
 
 
 def ask(api: Api, key: str, **more: Any) -> Answer:

@@ -12,9 +12,6 @@ import pytest
 from genai_stack.config import ModelConfig, PriceConfig, StackConfig
 from genai_stack.errors import OutOfBudget
 from genai_stack.metering import TenantConfig
-from genai_stack.service import ApiKeys, build_app
-from genai_stack.service import ledger as ledger_module
-from genai_stack.service import limits as limits_module
 from genai_stack.service.charging import Charges
 from genai_stack.service.ledger import Ledger
 from genai_stack.service.limits import Limiter
@@ -23,9 +20,10 @@ from genai_stack.service.principal import Limits, Principal
 from genai_stack.service.tab import COLLECTION, KEPT_SECONDS
 from genai_stack.service.usage import Used
 from tests.service.conftest import MASTER, Api, assert_problem
-from tests.service.fakes import CHAT, HANG, FakeHost, MemoryRecords, MemoryRegistry, services, serving, sse
+from tests.service.fakes import CHAT, HANG, MemoryRecords, sse
+from tests.service.limited import limited
 from tests.service.test_ledger import streamed
-from tests.service.test_limits import NOON, ask, stream, tab_of
+from tests.service.test_limits import ask, stream, tab_of
 
 PRICES = (PriceConfig(CHAT, 1.0, None, 10.0),)
 CONFIG = StackConfig(
@@ -43,24 +41,15 @@ CONFIG = StackConfig(
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Api]:
-    """Everything that waits waits a hundredth of a second, and the minute lasts."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(ledger_module, "FLUSH_SECONDS", 0.01)
-    patch.setattr(limits_module, "SETTLE_SECONDS", 0.01)
-    began = time.monotonic()
-    patch.setattr(time, "time", lambda: NOON + min(time.monotonic() - began, 50))
-    host, registry, records = FakeHost(), MemoryRegistry(), MemoryRecords()
-    keys = ApiKeys(records, MASTER)
-    with serving(build_app(services(host, registry, records), keys=keys, config=CONFIG, keep_alive=5)) as port:
-        yield Api(port, host, registry, records, keys)
-    patch.undo()
+def running() -> Iterator[Api]:
+    with limited(CONFIG) as api:
+        yield api
 
 
 @pytest.fixture
-def api(shared: Api) -> Api:
-    shared.host.reset()
-    return shared
+def api(running: Api) -> Api:
+    running.host.reset()
+    return running
 
 
 def keys(api: Api, tenant: str, *limits: Limits) -> list[tuple[str, str]]:
