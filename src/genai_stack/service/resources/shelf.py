@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
-from ...errors import ConditionFailed, NotFound
+from ...errors import ConditionFailed, NotFound, RequestError
 from ...ports import RecordStore
 from . import ids
 
@@ -34,6 +34,28 @@ class Page(msgspec.Struct, frozen=True):
 class Found(msgspec.Struct, Generic[T], frozen=True):
     items: list[T]
     has_more: bool
+
+
+class Named(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+def behind(items: list[N], after: str | None) -> list[N]:
+    """What follows the item of that id in a list that is kept whole. Raises RequestError where none has it."""
+    if after is None:
+        return items
+    at = next((n for n, item in enumerate(items) if item.id == after), None)
+    if at is None:
+        raise RequestError(
+            "'after' is the id of none of these; send that of the last one you have, or leave it out.",
+            param="after",
+            code="invalid_value",
+        )
+    return items[at + 1 :]
 
 
 class Shelf(Generic[T]):

@@ -23,7 +23,7 @@ from . import tuning_events, tuning_records
 from .files import Files
 from .making import made_once
 from .once import Once
-from .shelf import Found, Page, Shelf
+from .shelf import Found, Page, Shelf, behind
 from .tuning_records import KeptCheckpoint, StoredTuning
 
 
@@ -102,15 +102,7 @@ class Tuning:
         job = self.get(tenant, id)
         told, measured = self._told(job)
         found = tuning_events.events(job, told, measured, self._addresses(job))[::-1]
-        if page.after is not None:
-            at = next((n for n, event in enumerate(found) if event.id == page.after), None)
-            if at is None:
-                raise RequestError(
-                    "'after' is no event of this job; give the id of the last one you have.",
-                    param="after",
-                    code="invalid_value",
-                )
-            found = found[at + 1 :]
+        found = behind(found, page.after)
         return Found(found[: page.limit], len(found) > page.limit)
 
     def checkpoints(self, tenant: str, id: str, page: Page) -> Found[TuningCheckpoint]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from ...errors import RequestError
 from ...protocol.items import Item, ItemStatus, without_results
 from ...protocol.responses import ItemList
-from ..resources.shelf import Page
+from ..resources.shelf import Page, behind
 
 
 class Gone(msgspec.Struct, frozen=True, tag_field="type", tag="gone"):
@@ -22,16 +21,7 @@ Place = Item | Gone
 
 def listed(places: list[Place], page: Page, *, results: bool) -> ItemList:
     """`places` are all of them, oldest first. Raises RequestError for a cursor that none of them has."""
-    ordered = places if page.order == "asc" else places[::-1]
-    if page.after is not None:
-        found = next((at for at, place in enumerate(ordered) if place.id == page.after), None)
-        if found is None:
-            raise RequestError(
-                "'after' is the id of none of these items; send the last one you have, or leave it out.",
-                param="after",
-                code="invalid_value",
-            )
-        ordered = ordered[found + 1 :]
+    ordered = behind(places if page.order == "asc" else places[::-1], page.after)
     items = [place for place in ordered if not isinstance(place, Gone)]
     data = [item if results else without_results(item) for item in items[: page.limit]]
     ends = (data[0].id, data[-1].id) if data else ("", "")
