@@ -130,7 +130,8 @@ class BatchStandIn:
             *job["attempts"],
             {"startedAt": job["startedAt"], "container": {"logStreamName": stream}},
         ]
-        log, printed, sent = output.parent / "log", 0, {}
+        log, printed = output.parent / "log", 0
+        sent: dict[Path, tuple[int, int]] = {}
         with log.open("wb") as out:
             process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
             code = None
@@ -140,10 +141,15 @@ class BatchStandIn:
                     os.killpg(process.pid, signal.SIGKILL)
                 code = process.poll()
                 for file in sorted(p for p in output.rglob("*") if p.is_file()):
-                    stamp = (file.stat().st_size, file.stat().st_mtime_ns)
-                    if sent.get(file) != stamp:
-                        self._objects.put(f"{prefix}/{file.relative_to(output).as_posix()}", file.read_bytes())
-                        sent[file] = stamp
+                    try:
+                        stamp = (file.stat().st_size, file.stat().st_mtime_ns)
+                        if sent.get(file) != stamp:
+                            self._objects.put(
+                                f"{prefix}/{file.relative_to(output).as_posix()}", file.read_bytes()
+                            )
+                            sent[file] = stamp
+                    except FileNotFoundError:  # written aside and renamed since it was listed
+                        pass
                 lines = log.read_text().splitlines()[printed:]
                 if lines:
                     entries = [{"timestamp": _now(), "message": line} for line in lines]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from genai_stack.config import ModelConfig, ServiceConfig, StackConfig
 from genai_stack.errors import Overloaded
 from genai_stack.service import ApiKeys, build_app
-from genai_stack.service.load import LATE_SECONDS, Load
+from genai_stack.service.load import LATE_SECONDS, TICK_SECONDS, Load
 from genai_stack.service.metrics import Metrics
 from tests.service.conftest import GOOD, MASTER, Api, assert_problem
 from tests.service.fakes import CHAT, FakeHost, MemoryRecords, MemoryRegistry, services, serving
@@ -124,18 +124,34 @@ def test_a_late_process_sheds_until_it_has_caught_up() -> None:
         load.check()
         now += 0.05
         load.check()
-        now += LATE_SECONDS
+        now += TICK_SECONDS + LATE_SECONDS + 0.01
         load.check()
-        now += 0.01
+        load._tick()
+        load.check()
+        now += TICK_SECONDS
+        load.check()
+        assert metrics.shed == 0, "a stall"
+        load._tick()
+        for _ in range(2):
+            now += TICK_SECONDS + LATE_SECONDS + 0.01
+            load._tick()
+        with pytest.raises(Overloaded):
+            load.check()
+        now += TICK_SECONDS + LATE_SECONDS + 0.01
         with pytest.raises(Overloaded):
             load.check()
         load._tick()
-        with pytest.raises(Overloaded):
-            load.check()
-        now += 0.05
+        now += TICK_SECONDS
         load._tick()
         load.check()
-        assert metrics.shed == 2
+        now += TICK_SECONDS + LATE_SECONDS + 0.01
+        load._tick()
+        now += TICK_SECONDS + LATE_SECONDS - 0.01
+        load.check()
+        now += 0.02
+        with pytest.raises(Overloaded):
+            load.check()
+        assert metrics.shed == 3
 
     asyncio.run(run())
 

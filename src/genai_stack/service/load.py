@@ -3,7 +3,8 @@ for no longer than `patience` seconds; any other is told at once to come back. S
 fast as ever, however many come: a queue that grows would make all of them late, and most of them for nobody.
 
 A process that is late itself, since it has more to do than it has processor time, sheds likewise: by how late a timer
-of its event loop comes, which is how long whatever arrives waits before anybody looks at it.
+of its event loop comes, which is how long whatever arrives waits before anybody looks at it. One late timer is a stall
+of the machine, and over; of a process that has too much to do they are late one after the other.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .metrics import Metrics
 
 TICK_SECONDS = 0.05
 LATE_SECONDS = 2.0
-"""A process that is less late than this isn't late: a machine that others use too stalls one for a moment."""
+"""A process that is less late than this isn't late."""
 _WAITING = 4
 """One waits for so many that run."""
 _OF_MEAN = 1 / 16
@@ -35,7 +36,7 @@ class Load:
         self._running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._mean = 0.0
-        self._lag = 0.0
+        self._late_in_a_row = 0
         self._due: float | None = None
         self._asked = False
 
@@ -43,9 +44,9 @@ class Load:
         """Before anything is read of a request. Raises Overloaded while the process is late."""
         self._asked = True
         if self._due is None:
-            self._lag = 0.0
+            self._late_in_a_row = 0
             self._tick_later()
-        elif self._lag > self._late or self._clock() - self._due > self._late:
+        elif self._late_in_a_row + (self._clock() - self._due > self._late) > 1:
             raise self._shed()
 
     async def enter(self) -> None:
@@ -93,7 +94,8 @@ class Load:
 
     def _tick(self) -> None:
         assert self._due is not None, "set with the timer"
-        self._lag = self._clock() - self._due
+        late = self._clock() - self._due > self._late
+        self._late_in_a_row = self._late_in_a_row + 1 if late else 0
         self._due = None
         if self._asked or self._running:
             self._asked = False
