@@ -34,9 +34,11 @@ lint: .venv/.test
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-bench: .venv/.test
+bench: .venv/.test .venv-litellm/.ready
 	.venv/bin/python -m benchmarks.doors
+	.venv/bin/python -m benchmarks.start
 	.venv/bin/python -m benchmarks.overhead
+	.venv/bin/python -m benchmarks.litellm .venv-litellm/bin/python
 	.venv/bin/python -m benchmarks.sagemaker $(AIOBOTOCORE)
 	.venv/bin/python -m benchmarks.shedding
 	.venv/bin/python -m benchmarks.throughput
@@ -60,6 +62,13 @@ bench: .venv/.test
 	@.venv-clients/bin/python $(LOCKED) requirements/clients.txt
 	@touch $@
 
+# The peer that `make bench` measures beside.
+.venv-litellm/.ready: requirements/litellm.in | .venv/bin/python
+	@echo "installing the LiteLLM proxy into .venv-litellm"
+	@.venv/bin/python -m venv .venv-litellm
+	@.venv-litellm/bin/python $(PIP) -r requirements/litellm.in
+	@touch $@
+
 # What travels to an account beside the package. With it here, cdk synth and the tests need no network.
 .wheels/.ready: requirements/lambda.txt requirements/api.txt $(wildcard requirements/container/*.txt) .venv/.test
 	@.venv/bin/python -c 'from cdk.constructs.bundles import fetch_all; fetch_all()'
@@ -79,5 +88,5 @@ lock: | .venv/bin/python
 		$(COMPILE) --no-deps -c requirements/test.txt requirements/$$part.in -o requirements/$$part.txt || exit 1; done
 
 clean:
-	rm -rf .venv .venv-clients .venv-lock .wheels cdk.out .genai-stack dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-clients .venv-litellm .venv-lock .wheels cdk.out .genai-stack dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -prune -exec rm -rf {} +

@@ -37,7 +37,10 @@ def events(chunks: int) -> list[bytes]:
             + b"\n\n"
         )
 
-    return [event({"content": " word"}, None) for _ in range(chunks)] + [event({}, "stop"), b"data: [DONE]\n\n"]
+    return [event({"content": f" word{n % 9}"}, None) for n in range(chunks)] + [
+        event({}, "stop"),
+        b"data: [DONE]\n\n",
+    ]
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chunks: int) -> None:
