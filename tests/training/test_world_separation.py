@@ -15,7 +15,7 @@ from genai_stack.training.world.corpus import examples
 from genai_stack.training.world.names import Draw, is_heldout
 from genai_stack.training.world.questions import FAMILIES, Question, questions
 
-TRAINING, EACH = 3000, 300
+TRAINING, EACH = 3000, 200
 
 
 class Drawn:
@@ -92,10 +92,12 @@ def test_no_heldout_name_stands_in_a_training_text(training: Any, heldout: Any) 
     assert training[1].names & words, "or nothing would be found"
 
 
-def skeleton(wording: str) -> str:
-    """A pattern for the wording with anything in its places."""
+def occurs(wording: str, told: set[str]) -> str | None:
+    """A sentence that is the wording with anything in its places."""
     pieces = re.split(r"\{\w+\}|\{\}", wording)
-    return r"[^\n]{1,60}?".join(map(re.escape, pieces))
+    pattern = re.compile(".{1,60}?".join(map(re.escape, pieces)))
+    literal = max(pieces, key=len)
+    return next((text for text in told if literal in text and pattern.fullmatch(text)), None)
 
 
 def sentences(texts: list[str]) -> set[str]:
@@ -105,18 +107,18 @@ def sentences(texts: list[str]) -> set[str]:
 
 
 def test_no_heldout_wording_stands_in_a_training_text(training: Any, heldout: Any) -> None:
-    told = "\n".join(sorted(sentences(turns(training[0]))))
+    told = sentences(turns(training[0]))
     held = [w for w in heldout[1].wordings if isinstance(w, str) and "\n" not in w and "{p}" not in w]
     assert len(held) > 150
-    found = [wording for wording in held if re.search(f"(?m)^{skeleton(wording)}$", told)]
-    assert found == []
+    assert {wording: found for wording in held if (found := occurs(wording, told))} == {}
     trained = [w for w in training[1].wordings if isinstance(w, str) and "\n" not in w and "{p}" not in w]
-    seen = [w for w in trained if re.search(f"(?m)^{skeleton(w)}$", told)]
-    assert len(seen) > 0.8 * len(trained), "or nothing would be found"
+    some = sorted(trained)[::20]
+    seen = [wording for wording in some if occurs(wording, told)]
+    assert len(seen) > 0.8 * len(some), "or nothing would be found"
 
 
 def test_no_heldout_passage_or_question_stands_in_a_training_text(training: Any, heldout: Any) -> None:
-    told = {text for text in turns(training[0])}
+    told = set(turns(training[0]))
     for family in ("answer", "unstated", "classify", "translate", "summarize", "extract"):
         for question in heldout[0][family]:
             assert question.passage not in told, question.passage

@@ -18,6 +18,8 @@ KINDS = (
     MEETING, COURSE,
 )  # fmt: skip
 """People come up twice as often."""
+_TRIES = 500
+"""For values that none before them has; then all of them are drawn anew, as those before may leave none."""
 FORMS = ("report", "dialogue", "table", "card")
 
 FILLERS = (
@@ -122,13 +124,15 @@ def _values(draw: Draw, kind: Kind, subjects: Sequence[Subject], chosen: Sequenc
     by_key = {aspect.keys[0]: aspect for aspect in chosen}
     paired = kind.pair is not None and all(key in by_key for key in kind.pair)
     for subject in subjects:
-        while True:
+        for _ in range(_TRIES):
             values = {aspect.keys[0]: aspect.make(draw) for aspect in chosen}
             fresh = list(values.values())
             if len(set(fresh)) < len(fresh) or not used.isdisjoint(fresh):
                 continue
             if not paired or kind.pair is None or draw.has_pair(*(values[key] for key in kind.pair)):
                 break
+        else:
+            return _values(draw, kind, subjects, chosen)
         used.update(fresh)
         made += [Fact(subject, aspect, values[aspect.keys[0]]) for aspect in chosen]
     return made

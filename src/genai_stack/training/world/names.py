@@ -70,12 +70,6 @@ def is_heldout(name: str) -> bool:
     return crc32(name.encode()) % 10 == 0
 
 
-def split(wordings: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
-    """The wordings that training may use, and the held-out ones: the last of each list, one in eight."""
-    held = max(1, len(wordings) // 8)
-    return wordings[:-held], wordings[-held:]
-
-
 def is_heldout_pair(first: str, second: str) -> bool:
     """One combination in eight is kept out of every training corpus."""
     return crc32(f"{first}|{second}".encode()) % 8 == 0
@@ -92,7 +86,7 @@ class Draw:
         return items[int(self.random.random() * len(items))]
 
     def wording(self, wordings: Sequence[T]) -> T:
-        """One of the list's wordings for training, or of its held-out ones."""
+        """One of the list's wordings for training, or of its held-out ones: the last of the list, one in eight."""
         held = len(wordings) // 8 or 1
         trained = len(wordings) - held
         if self.heldout:

@@ -17,7 +17,10 @@ VEHICLES = "train bus plane car ship bicycle taxi".split()
 PROBLEMS = (
     "a cold|a sore back|a broken arm|a headache|a cough|a fever|a sore throat|a bad tooth|a cut finger|an ear ache"
 ).split("|")
-CURES = "tea rest sleep honey pills drops cream exercise".split()
+CURES = (
+    "tea|rest|sleep|honey|pills|drops|cream|exercise|soup|salt water|warm milk|fresh air|ice|lemon juice|a bandage|"
+    "cold water|a walk|syrup"
+).split("|")
 
 _AGE = (
     "{S} is {v} years old.", "The age of {s} is {v}.", "{S} turned {v} this year.", "{S} is now {v} years old.",
@@ -136,7 +139,7 @@ PATIENT = Kind(
                 "Whose appointment is on {v}?", "Whose visit is on {v}?", "Who of them comes on {v}?")),
         Aspect(("medicine", "cure"), among(CURES),
                ("{S} needs {v}.", "The doctor told {s} to use {v}.", "The medicine for {s} is {v}.",
-                "{S} gets {v} for it.", "The advice for {s} was {v}.", "The doctor gave {s} {v}."),
+                "{S} gets {v} for it.", "The advice for {s} was {v}.", "From the doctor {s} got {v}."),
                ("What does {s} need?", "What is the medicine for {s}?", "What did the doctor tell {s} to use?",
                 "What helps {s}?", "What was the advice for {s}?", "Which medicine does {s} need?"),
                "the medicine for {s}", "needs {v}",
