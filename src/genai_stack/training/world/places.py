@@ -94,7 +94,7 @@ WEATHER = Kind(
                "the weather in {s}", "will be {v}",
                ("Where will it be {v}?", "Which place will be {v}?", "Which city will be {v}?", "Where is it {v}?",
                 "In which place will it be {v}?", "In which city will it be {v}?")),
-        Aspect(("temperature", "degrees"), number(1, 39),
+        Aspect(("temperature", "degrees"), number(2, 39),
                ("The temperature in {s} will reach {v} degrees.", "{S} will have {v} degrees.",
                 "Expect {v} degrees in {s}.", "It will be {v} degrees in {s}.", "{S} will reach {v} degrees.",
                 "The temperature in {s} will be {v} degrees."),

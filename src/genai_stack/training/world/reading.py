@@ -104,7 +104,11 @@ def conversation(draw: Draw) -> Chat:
     if draw.chance(0.5):
         turns = chat(_question(passages, first, answer))
     else:
-        ask = draw.wording(ASKS).replace("{p}", "\n\n".join(passages)).replace("{q}", first)
+        text = "\n\n".join(passages)
+        ask = draw.wording(ASKS)
+        if "\n" in text and ask == "{p} {q}":
+            ask = "{p}\n\n{q}"
+        ask = ask.replace("{p}", text).replace("{q}", first)
         turns = with_system(draw, [user(ask), assistant(answer or UNSTATED)])
     for question, answer in rest:
         turns += [user(question), assistant(answer or UNSTATED)]

@@ -66,7 +66,7 @@ PRODUCT = Kind(
                 "When does the sale of {s} begin?", "When does {s} come to the shops?",
                 "On which day does {s} come to the shops?"),
                "the day on which {s} goes on sale", "goes on sale on {v}"),
-        Aspect(("weight",), lambda d: f"{d.number(1, 40)} {d.one(['kilos', 'pounds'])}",
+        Aspect(("weight",), lambda d: f"{d.number(2, 40)} {d.one(['kilos', 'pounds'])}",
                ("{S} weighs {v}.", "The weight of {s} is {v}.", "{S} has a weight of {v}.",
                 "With its box {s} weighs {v}.", "On the scale {s} weighs {v}.", "All in all {s} weighs {v}."),
                ("How much does {s} weigh?", "What is the weight of {s}?", "How heavy is {s}?", "What does {s} weigh?",
