@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from ..names import Draw
@@ -50,9 +51,11 @@ T = TypeVar("T")
 _FITTING = {noun.en: tuple(a for a in ADJECTIVES if not noun.kinds.isdisjoint(a.kinds)) for noun in NOUNS}
 _TRANSLATED = frozenset(
     "London Paris Rome Berlin Vienna Prague Lisbon Athens Cairo Delhi Tokyo Sydney Dublin Milan Geneva Warsaw "
-    "Bogota Hanoi Seoul".split()
+    "Bogota Hanoi Seoul Helsinki".split()
 )
-"""Cities that have another name in one of the languages."""
+"""Cities that have another name in one of the languages, or an H that French elides before as it likes."""
+_LASTING = ("have", "love", "live")
+"""Verbs that are not done at a time."""
 _OWN = {"I": "my", "he": "his", "she": "her", "we": "our", "they": "their"}
 _HOURS = tuple(
     Phrase(f"at {n.en} o'clock", f"à {n.fr} heures", f"um {n.de} Uhr", f"a las {n.es}") for n in NUMBERS[:10]
@@ -106,7 +109,9 @@ def _definite(draw: Draw, noun: Noun, *, adjective: float = 0.0, many: float = 0
     return NounPhrase(noun, determiner, not noun.mass and draw.chance(many), _adjective(draw, noun, adjective))
 
 
-def _place(draw: Draw, noun: Noun) -> NounPhrase:
+def _place(draw: Draw, noun: Noun, *, many: float = 0.0) -> NounPhrase:
+    if draw.chance(many):
+        return NounPhrase(noun, "the" if draw.chance(0.7) else "this", True)
     determiner = "the" if draw.chance(0.8) else "a" if draw.chance(0.6) else "this"
     return NounPhrase(noun, determiner, False, _adjective(draw, noun, 0.2))
 
@@ -140,7 +145,7 @@ def _owner(subject: Who) -> str:
 def _time(draw: Draw, tense: str) -> Phrase:
     own = {"present": PRESENT_TIMES, "past": PAST_TIMES, "future": FUTURE_TIMES}[tense]
     at = draw.random.random()
-    return _pick(draw, own if at < 0.35 else _HOURS if at < 0.55 else TIMES)
+    return _pick(draw, own if at < 0.22 else _HOURS if at < 0.4 else TIMES)
 
 
 def _fronted(draw: Draw, when: Phrase | None) -> bool:
@@ -164,7 +169,10 @@ def _thing(draw: Draw, verb: Verb, subject: Who) -> NounPhrase | Name:
         return NounPhrase(
             noun, owner if draw.chance(0.35) else "the", draw.chance(0.3), _adjective(draw, noun, 0.25)
         )
-    return _phrase(draw, noun, _owner(subject))
+    phrase = _phrase(draw, noun, _owner(subject))
+    if "a" in verb.marks and "animal" in noun.kinds and phrase.determiner == "some" and not phrase.number:
+        return replace(phrase, determiner="the")
+    return phrase
 
 
 def _city(draw: Draw) -> Name:
@@ -181,13 +189,13 @@ def acting(draw: Draw) -> Sentence:
     thing = _thing(draw, verb, subject)
     at = draw.random.random()
     tense = _tense(draw, verb)
-    if at < 0.2:
+    if at < 0.2 and verb.en != "lose":
         return Action(subject, verb, modal=_pick(draw, MODALS), thing=thing)
     if at < 0.4:
         if isinstance(thing, NounPhrase) and (thing.number or (thing.determiner == "a" and verb.en != "have")):
-            thing = NounPhrase(thing.noun, "the", thing.many, thing.adjective)
+            thing = replace(thing, determiner="the", number=None)
         return Action(subject, verb, tense, thing=thing, negative=True)
-    if at < 0.7:
+    if at < 0.78 and verb.en not in _LASTING:
         return Action(subject, verb, tense, thing=thing, when=_time(draw, tense), fronted=draw.chance(0.5))
     return Action(subject, verb, tense, thing=thing)
 
@@ -224,7 +232,7 @@ def doing(draw: Draw) -> Sentence:
         return Action(subject, verb, way=way, where=where, modal=_pick(draw, MODALS))
     if at < 0.6:
         return Action(subject, verb, tense, way=way, where=where, negative=True)
-    when = _time(draw, tense) if draw.chance(0.5) and verb.en != "live" else None
+    when = _time(draw, tense) if draw.chance(0.6) and verb.en not in _LASTING else None
     return Action(subject, verb, tense, way=way, where=where, when=when, fronted=_fronted(draw, when))
 
 
@@ -237,7 +245,7 @@ def going(draw: Draw) -> Sentence:
         tense = "present"
     way = "to" if verb.en == "go" else "from"
     where: NounPhrase | Name = _city(draw) if draw.chance(0.25) else _place(draw, _noun(draw, ("place",)))
-    when = _time(draw, tense) if draw.chance(0.5) else None
+    when = _time(draw, tense) if draw.chance(0.6) else None
     negative = when is None and draw.chance(0.3)
     return Action(
         subject, verb, tense, way=way, where=where, when=when, fronted=_fronted(draw, when), negative=negative
@@ -247,13 +255,14 @@ def going(draw: Draw) -> Sentence:
 def being(draw: Draw) -> Sentence:
     """The shoes are not expensive. She was tired."""
     adjective = _pick(draw, ADJECTIVES)
-    noun = _noun(draw, adjective.kinds)
+    kind = _pick(draw, adjective.kinds)
+    noun = _noun(draw, (kind,))
     past, negative = draw.chance(0.3), draw.chance(0.25)
     at = draw.random.random()
-    if "person" in adjective.kinds and at < 0.2:
+    if kind in ("person", "child", "adult") and at < 0.4:
         return Being(Pronoun(_pick(draw, ("he", "she", "they"))), adjective, past, negative)
-    if at < 0.35 and not noun.mass:
-        other = _noun(draw, adjective.kinds)
+    if at < 0.5 and not noun.mass:
+        other = _noun(draw, (kind,))
         if other is not noun and not other.mass:
             return Being(Both(NounPhrase(noun), NounPhrase(other)), adjective, past, negative)
     return Being(_definite(draw, noun, many=0.35), adjective, past, negative)
@@ -262,8 +271,8 @@ def being(draw: Draw) -> Sentence:
 def standing(draw: Draw) -> Sentence:
     """The lamp is behind the sofa."""
     preposition = _pick(draw, PREPOSITIONS)
-    thing = _noun(draw, ("object", "animal", "clothing", "fruit"))
-    where = _place(draw, _noun(draw, _WHERE[preposition.en]))
+    thing = _noun(draw, ("object", "animal", "clothing", "fruit", "food", "drink"))
+    where = _place(draw, _noun(draw, _WHERE[preposition.en]), many=0.15)
     return Standing(_definite(draw, thing, adjective=0.25), preposition, where, draw.chance(0.3))
 
 
@@ -271,7 +280,7 @@ def existing(draw: Draw) -> Sentence:
     """There are four red chairs in the kitchen."""
     preposition = _pick(draw, PREPOSITIONS)
     noun = _noun(draw, ("object", "animal", "clothing", "fruit"))
-    where = _place(draw, _noun(draw, _WHERE[preposition.en]))
+    where = _place(draw, _noun(draw, _WHERE[preposition.en]), many=0.15)
     chosen = _adjective(draw, noun, 0.35)
     if draw.chance(0.45):
         return Existing(NounPhrase(noun, "a", False, chosen), preposition, where)
@@ -282,7 +291,7 @@ def existing(draw: Draw) -> Sentence:
 def liking(draw: Draw) -> Sentence:
     """The girl likes apples. They do not like cheese."""
     subject = _subject(draw, ("person",), both=False)
-    noun = _noun(draw, ("fruit", "animal", "food", "drink", "clothing"))
+    noun = _noun(draw, ("fruit", "animal", "food", "food", "drink", "drink", "dish", "clothing"))
     assert not isinstance(subject, Both)
     return Liking(subject, NounPhrase(noun, "all", not noun.mass), draw.chance(0.3))
 
@@ -305,7 +314,7 @@ def comparing(draw: Draw) -> Sentence:
 def asking(draw: Draw) -> Sentence:
     """Where are my keys? Who bought the lamp?"""
     if draw.chance(0.6):
-        noun = _noun(draw, ("object", "animal", "clothing", "person", "place", "furniture", "vehicle"))
+        noun = _noun(draw, ("object", "animal", "clothing", "person", "place", "furniture", "vehicle", "drink"))
         return AskingWhere(_definite(draw, noun, adjective=0.3, many=0.3))
     verb = _pick(draw, TRANSITIVE)
     noun = _noun(draw, verb.things)
@@ -314,20 +323,23 @@ def asking(draw: Draw) -> Sentence:
 
 
 PATTERNS: tuple[tuple[float, Callable[[Draw], Sentence]], ...] = (
-    (0.34, acting),
+    (0.33, acting),
     (0.08, giving),
     (0.12, doing),
     (0.07, going),
     (0.14, being),
     (0.07, standing),
     (0.06, existing),
-    (0.05, liking),
+    (0.06, liking),
     (0.04, comparing),
     (0.03, asking),
 )
 
 
+_SHARES = [share for share, _ in PATTERNS]
+
+
 def sentence(draw: Draw) -> Sentence:
     """Any sentence, with or without held-out combinations."""
-    _, make = draw.random.choices(PATTERNS, [share for share, _ in PATTERNS])[0]
+    _, make = draw.random.choices(PATTERNS, _SHARES)[0]
     return make(draw)
