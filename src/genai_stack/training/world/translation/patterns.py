@@ -57,6 +57,8 @@ _TRANSLATED = frozenset(
 _LASTING = ("have", "love", "live")
 """Verbs that are not done at a time."""
 _OWN = {"I": "my", "he": "his", "she": "her", "we": "our", "they": "their"}
+_UNOWNED = ("man", "woman", "boy", "girl")
+"""With a possessive these would be a husband, a wife, a son and a daughter."""
 _HOURS = tuple(
     Phrase(f"at {n.en} o'clock", f"à {n.fr} heures", f"um {n.de} Uhr", f"a las {n.es}") for n in NUMBERS[:10]
 )
@@ -106,6 +108,8 @@ def _phrase(draw: Draw, noun: Noun, owner: str = "", *, adjective: float = 0.35)
 
 def _definite(draw: Draw, noun: Noun, *, adjective: float = 0.0, many: float = 0.25) -> NounPhrase:
     determiner = "the" if draw.chance(0.75) else "this" if draw.chance(0.4) else _pick(draw, POSSESSIVES)
+    if noun.en in _UNOWNED and determiner in POSSESSIVES:
+        determiner = "the"
     return NounPhrase(noun, determiner, not noun.mass and draw.chance(many), _adjective(draw, noun, adjective))
 
 
@@ -167,7 +171,10 @@ def _thing(draw: Draw, verb: Verb, subject: Who) -> NounPhrase | Name:
             return Name(draw.first_name())
         owner = _owner(subject)
         return NounPhrase(
-            noun, owner if draw.chance(0.35) else "the", draw.chance(0.3), _adjective(draw, noun, 0.25)
+            noun,
+            owner if draw.chance(0.35) and noun.en not in _UNOWNED else "the",
+            draw.chance(0.3),
+            _adjective(draw, noun, 0.25),
         )
     phrase = _phrase(draw, noun, _owner(subject))
     if "a" in verb.marks and "animal" in noun.kinds and phrase.determiner == "some" and not phrase.number:
@@ -206,7 +213,7 @@ def giving(draw: Draw) -> Sentence:
     subject = _subject(draw, verb.doers, both=False)
     thing = _phrase(draw, _noun(draw, verb.things), _owner(subject), adjective=0.25)
     person = _noun(draw, ("person",))
-    own = _owner(subject) if draw.chance(0.3) else "the"
+    own = _owner(subject) if draw.chance(0.3) and person.en not in _UNOWNED else "the"
     recipient = Name(draw.first_name()) if draw.chance(0.2) else NounPhrase(person, own, draw.chance(0.3))
     tense = _tense(draw, verb)
     when = _time(draw, tense) if draw.chance(0.25) else None
