@@ -57,8 +57,6 @@ _TRANSLATED = frozenset(
 _LASTING = ("have", "love", "live")
 """Verbs that are not done at a time."""
 _OWN = {"I": "my", "he": "his", "she": "her", "we": "our", "they": "their"}
-_UNOWNED = ("man", "woman", "boy", "girl")
-"""With a possessive these would be a husband, a wife, a son and a daughter."""
 _HOURS = tuple(
     Phrase(f"at {n.en} o'clock", f"à {n.fr} heures", f"um {n.de} Uhr", f"a las {n.es}") for n in NUMBERS[:10]
 )
@@ -87,6 +85,13 @@ def _noun(draw: Draw, kinds: Sequence[str]) -> Noun:
     return _pick(draw, of_kinds(_pick(draw, kinds)))
 
 
+def _ownable(noun: Noun) -> bool:
+    """Whether a possessive fits: a brother, a dog, a lamp; no wolf, no river, and no man, who would be a husband."""
+    if noun.kinds & {"person", "animal"}:
+        return bool(noun.kinds & {"known", "pet"})
+    return not noun.kinds & {"surface", "landmark", "water"}
+
+
 def _phrase(draw: Draw, noun: Noun, owner: str = "", *, adjective: float = 0.35) -> NounPhrase:
     """`noun` with any determiner: `owner`'s possessive, or anyone's where there is no owner."""
     chosen = _adjective(draw, noun, adjective)
@@ -103,12 +108,13 @@ def _phrase(draw: Draw, noun: Noun, owner: str = "", *, adjective: float = 0.35)
         return NounPhrase(noun, "some", True, chosen, _pick(draw, NUMBERS))
     if at < 0.88:
         return NounPhrase(noun, "this", draw.chance(0.4), chosen)
-    return NounPhrase(noun, owner or _pick(draw, POSSESSIVES), draw.chance(0.3), chosen)
+    determiner = owner or _pick(draw, POSSESSIVES)
+    return NounPhrase(noun, determiner if _ownable(noun) else "the", draw.chance(0.3), chosen)
 
 
 def _definite(draw: Draw, noun: Noun, *, adjective: float = 0.0, many: float = 0.25) -> NounPhrase:
     determiner = "the" if draw.chance(0.75) else "this" if draw.chance(0.4) else _pick(draw, POSSESSIVES)
-    if noun.en in _UNOWNED and determiner in POSSESSIVES:
+    if determiner in POSSESSIVES and not _ownable(noun):
         determiner = "the"
     return NounPhrase(noun, determiner, not noun.mass and draw.chance(many), _adjective(draw, noun, adjective))
 
@@ -162,8 +168,16 @@ def _tense(draw: Draw, verb: Verb) -> str:
     return "present" if tense == "past" and not verb.en_past else tense
 
 
+def _other(draw: Draw, kinds: Sequence[str], subject: Who) -> Noun:
+    """A noun that is not the subject's."""
+    while True:
+        noun = _noun(draw, kinds)
+        if not (isinstance(subject, NounPhrase) and subject.noun is noun):
+            return noun
+
+
 def _thing(draw: Draw, verb: Verb, subject: Who) -> NounPhrase | Name:
-    noun = _noun(draw, verb.things)
+    noun = _other(draw, verb.things, subject)
     if verb.en == "visit" and draw.chance(0.2):
         return _city(draw)
     if "person" in noun.kinds:
@@ -172,7 +186,7 @@ def _thing(draw: Draw, verb: Verb, subject: Who) -> NounPhrase | Name:
         owner = _owner(subject)
         return NounPhrase(
             noun,
-            owner if draw.chance(0.35) and noun.en not in _UNOWNED else "the",
+            owner if draw.chance(0.35) and _ownable(noun) else "the",
             draw.chance(0.3),
             _adjective(draw, noun, 0.25),
         )
@@ -212,8 +226,8 @@ def giving(draw: Draw) -> Sentence:
     verb = _pick(draw, GIVING)
     subject = _subject(draw, verb.doers, both=False)
     thing = _phrase(draw, _noun(draw, verb.things), _owner(subject), adjective=0.25)
-    person = _noun(draw, ("person",))
-    own = _owner(subject) if draw.chance(0.3) and person.en not in _UNOWNED else "the"
+    person = _other(draw, ("person",), subject)
+    own = _owner(subject) if draw.chance(0.3) and _ownable(person) else "the"
     recipient = Name(draw.first_name()) if draw.chance(0.2) else NounPhrase(person, own, draw.chance(0.3))
     tense = _tense(draw, verb)
     when = _time(draw, tense) if draw.chance(0.25) else None
@@ -251,7 +265,9 @@ def going(draw: Draw) -> Sentence:
     if tense == "past" and (isinstance(subject, Name) or subject in _OF_ANY_GENDER):
         tense = "present"
     way = "to" if verb.en == "go" else "from"
-    where: NounPhrase | Name = _city(draw) if draw.chance(0.25) else _place(draw, _noun(draw, ("place",)))
+    where: NounPhrase | Name = (
+        _city(draw) if draw.chance(0.25) else _definite(draw, _noun(draw, ("place",)), adjective=0.2, many=0.0)
+    )
     when = _time(draw, tense) if draw.chance(0.6) else None
     negative = when is None and draw.chance(0.3)
     return Action(
