@@ -57,6 +57,8 @@ _TRANSLATED = frozenset(
 _LASTING = ("have", "love", "live")
 """Verbs that are not done at a time."""
 _OWN = {"I": "my", "he": "his", "she": "her", "we": "our", "they": "their"}
+_ONLY = ("mother", "father")
+"""Nobody has two."""
 _HOURS = tuple(
     Phrase(f"at {n.en} o'clock", f"à {n.fr} heures", f"um {n.de} Uhr", f"a las {n.es}") for n in NUMBERS[:10]
 )
@@ -82,7 +84,8 @@ def _adjective(draw: Draw, noun: Noun, share: float) -> Adjective | None:
 
 
 def _noun(draw: Draw, kinds: Sequence[str]) -> Noun:
-    return _pick(draw, of_kinds(_pick(draw, kinds)))
+    """Half the time any of the nouns, half the time any of the kinds first: small kinds and large ones come up."""
+    return _pick(draw, of_kinds(*kinds) if draw.chance(0.5) else of_kinds(_pick(draw, kinds)))
 
 
 def _ownable(noun: Noun) -> bool:
@@ -116,6 +119,8 @@ def _definite(draw: Draw, noun: Noun, *, adjective: float = 0.0, many: float = 0
     determiner = "the" if draw.chance(0.75) else "this" if draw.chance(0.4) else _pick(draw, POSSESSIVES)
     if determiner in POSSESSIVES and not _ownable(noun):
         determiner = "the"
+    if noun.en in _ONLY and determiner in POSSESSIVES:
+        many = 0.0
     return NounPhrase(noun, determiner, not noun.mass and draw.chance(many), _adjective(draw, noun, adjective))
 
 
@@ -228,9 +233,10 @@ def giving(draw: Draw) -> Sentence:
     thing = _phrase(draw, _noun(draw, verb.things), _owner(subject), adjective=0.25)
     person = _other(draw, ("person",), subject)
     own = _owner(subject) if draw.chance(0.3) and _ownable(person) else "the"
-    recipient = Name(draw.first_name()) if draw.chance(0.2) else NounPhrase(person, own, draw.chance(0.3))
+    many = draw.chance(0.3) and (own == "the" or person.en not in _ONLY)
+    recipient = Name(draw.first_name()) if draw.chance(0.2) else NounPhrase(person, own, many)
     tense = _tense(draw, verb)
-    when = _time(draw, tense) if draw.chance(0.25) else None
+    when = _time(draw, tense) if draw.chance(0.45) else None
     return Action(
         subject, verb, tense, thing=thing, recipient=recipient, when=when, fronted=_fronted(draw, when)
     )
@@ -346,15 +352,15 @@ def asking(draw: Draw) -> Sentence:
 
 
 PATTERNS: tuple[tuple[float, Callable[[Draw], Sentence]], ...] = (
-    (0.33, acting),
+    (0.38, acting),
     (0.08, giving),
-    (0.12, doing),
-    (0.07, going),
-    (0.14, being),
-    (0.07, standing),
-    (0.06, existing),
+    (0.09, doing),
+    (0.05, going),
+    (0.13, being),
+    (0.08, standing),
+    (0.08, existing),
     (0.06, liking),
-    (0.04, comparing),
+    (0.03, comparing),
     (0.03, asking),
 )
 
