@@ -54,6 +54,8 @@ _TRANSLATED = frozenset(
     "Bogota Hanoi Seoul Helsinki".split()
 )
 """Cities that have another name in one of the languages, or an H that French elides before as it likes."""
+_WORDLIKE = frozenset("Sein Mein Dein Kein Nein Fein Rein Klein Main Den Man Sie Mis Sin Ton".split())
+"""Made-up first names that are words."""
 _LASTING = ("have", "love", "live")
 """Verbs that are not done at a time."""
 _OWN = {"I": "my", "he": "his", "she": "her", "we": "our", "they": "their"}
@@ -138,7 +140,7 @@ def _subject(draw: Draw, kinds: Sequence[str], *, names: bool = True, both: bool
     if kind == "person" and at < 0.25:
         return Pronoun(_pick(draw, PRONOUNS))
     if kind == "person" and at < 0.38 and names:
-        return Name(draw.first_name())
+        return _first_name(draw)
     if at < 0.48 and both:
         other = _noun(draw, (kind,))
         if other is not noun:
@@ -187,7 +189,7 @@ def _thing(draw: Draw, verb: Verb, subject: Who) -> NounPhrase | Name:
         return _city(draw)
     if "person" in noun.kinds:
         if draw.chance(0.2):
-            return Name(draw.first_name())
+            return _first_name(draw)
         owner = _owner(subject)
         return NounPhrase(
             noun,
@@ -199,6 +201,13 @@ def _thing(draw: Draw, verb: Verb, subject: Who) -> NounPhrase | Name:
     if "a" in verb.marks and "animal" in noun.kinds and phrase.determiner == "some" and not phrase.number:
         return replace(phrase, determiner="the")
     return phrase
+
+
+def _first_name(draw: Draw) -> Name:
+    while True:
+        name = draw.first_name()
+        if name not in _WORDLIKE:
+            return Name(name)
 
 
 def _city(draw: Draw) -> Name:
@@ -234,7 +243,7 @@ def giving(draw: Draw) -> Sentence:
     person = _other(draw, ("person",), subject)
     own = _owner(subject) if draw.chance(0.3) and _ownable(person) else "the"
     many = draw.chance(0.3) and (own == "the" or person.en not in _ONLY)
-    recipient = Name(draw.first_name()) if draw.chance(0.2) else NounPhrase(person, own, many)
+    recipient = _first_name(draw) if draw.chance(0.2) else NounPhrase(person, own, many)
     tense = _tense(draw, verb)
     when = _time(draw, tense) if draw.chance(0.45) else None
     return Action(
