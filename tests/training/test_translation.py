@@ -88,7 +88,7 @@ WRONG = {
         r"\b(à|de) les?\b",
         rf"\b(?i:un|le|ce|du|au) ({_FR_F})\b",
         rf"\b(?i:une|la|cette|ma|sa) ({_FR_M})\b",
-        r"\b(?i:un|le|cet?|mon|son|notre|leur) (beau|vieux|nouveau) [aeiouhâéêîôœ]",
+        r"\b(?i:un|le|cet?|mon|son|notre|leur) (beau|vieux|nouveau) (?!hibou|hérisson)[aeiouhâéêîôœ]",
         r"\b(bel|vieil|nouvel) (?![aeiouhâéêîôœ])",
         rf"\b(?i:une|la|cette) \w+ ({_FR_MORE})\b",
         rf"\b(?i:un|le|ce|cet) \w+ ({_FR_MORE})e\b",
