@@ -98,8 +98,7 @@ def conversation(draw: Draw) -> Chat:
         if draw.chance(UNSTATED_SHARE):
             asked.setdefault(unstated(draw, told), None)
         else:
-            question, answer = stated(draw, told)
-            asked.setdefault(question, answer)
+            asked.setdefault(*stated(draw, told))
     (first, answer), *rest = asked.items()
     if draw.chance(0.5):
         turns = chat(_question(passages, first, answer))
@@ -110,6 +109,6 @@ def conversation(draw: Draw) -> Chat:
             ask = "{p}\n\n{q}"
         ask = ask.replace("{p}", text).replace("{q}", first)
         turns = with_system(draw, [user(ask), assistant(answer or UNSTATED)])
-    for question, answer in rest:
-        turns += [user(question), assistant(answer or UNSTATED)]
+    for question, said in rest:
+        turns += [user(question), assistant(said or UNSTATED)]
     return turns
