@@ -52,7 +52,7 @@ def test_the_route_tells_the_model_what_the_corpus_does_and_reads_the_same_answe
         request = msgspec.convert(question.body, KINDS[question.task])  # type: ignore[index]
         CHECKS[question.task](request)
         model: Any = Recording(reply["content"])
-        made: Any = asyncio.run(run(model, shipped(question.task), request, id="task_1"))  # type: ignore[arg-type]
+        made: Any = asyncio.run(run(model, shipped(question.task), request, id="task_1"))
         assert model.told == [messages]
         if question.task == "answer":
             assert made.found is (question.expected is not None)
