@@ -28,7 +28,7 @@ WAYS = ("program", "trl", "bare")
 def rows() -> list[str]:
     """Documents that all fill a row."""
     from genai_stack.training.world.names import Draw
-    from genai_stack.training.world.tasks import tell
+    from genai_stack.training.world.telling import tell
 
     draw = Draw(5)
     return [" ".join(tell(draw) for _ in range(40)) for _ in range(ROWS)]

@@ -19,7 +19,7 @@ def main() -> None:
         "--joined", type=float, default=0.0, help="the share of conversations through several tasks"
     )
     parser.add_argument("--heldout", action="store_true", help="draw from the held-out names")
-    parser.add_argument("--only", choices=[*TASKS, "tools"], help="one task alone")
+    parser.add_argument("--only", choices=TASKS, help="one task alone")
     args = parser.parse_args()
     if args.only:
         write(args.out, of_one_task(args.only, args.seed, args.count, heldout=args.heldout))

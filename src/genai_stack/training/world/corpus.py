@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from . import drills, tasks, tools
+from . import drills, fields, labels, mappings, reading, routes, summaries, telling, terms, tools, translating
 from .names import Draw
+from .routes import Chat
 
-_SHARES: tuple[tuple[float, Callable[[Draw], tasks.Chat]], ...] = (
-    (0.24, tasks.question),
-    (0.05, tasks.summary),
-    (0.10, tasks.label),
-    (0.13, tasks.extract),
-    (0.08, tasks.form),
-    (0.08, drills.repeat),
-    (0.03, drills.copy),
-    (0.05, drills.lookup),
-    (0.04, drills.listing),
-    (0.02, drills.count_up),
-    (0.05, drills.shape),
-    (0.04, drills.recall),
-    (0.05, drills.talk),
+_SHARES: tuple[tuple[str, float, Callable[[Draw], Chat]], ...] = (
+    ("answer", 0.25, reading.conversation),
+    ("unstated", 0.0, lambda draw: routes.chat(reading.unstated_question(draw))),
+    ("classify", 0.11, labels.conversation),
+    ("summarize", 0.08, summaries.conversation),
+    ("extract", 0.13, fields.conversation),
+    ("translate", 0.13, translating.conversation),
+    ("mapping", 0.12, mappings.conversation),
+    ("explain", 0.04, terms.conversation),
+    ("form", 0.02, fields.form),
+    ("repeat", 0.03, drills.repeat),
+    ("copy", 0.01, drills.copy),
+    ("lookup", 0.02, drills.lookup),
+    ("listing", 0.01, drills.listing),
+    ("count_up", 0.005, drills.count_up),
+    ("shape", 0.01, drills.shape),
+    ("recall", 0.01, drills.recall),
+    ("talk", 0.01, drills.talk),
+    ("tools", 0.015, lambda draw: tools.conversation(draw)[1]),
 )
-"""What these leave over goes to tools."""
+"""Each task with its share of the conversations."""
 _TEXTS = 0.12
 """The share of plain reports in a stream that has them."""
+TASKS: Mapping[str, Callable[[Draw], Chat]] = {name: make for name, _, make in _SHARES}
+_NAMES = [name for name, _, _ in _SHARES]
+_SUMS = list(accumulate(share for _, share, _ in _SHARES))
 
 
 def examples(
@@ -47,48 +57,43 @@ def examples(
     draw = Draw(seed, heldout=heldout)
     for _ in range(count):
         if texts and draw.chance(_TEXTS):
-            yield {"text": tasks.tell(draw)}
+            yield {"text": telling.tell(draw)}
         elif copying and draw.chance(copying):
             yield {"messages": (drills.copy if draw.chance(0.6) else drills.lookup)(draw)}
         elif joined and draw.chance(joined):
             yield {"messages": _joined(draw)}
         else:
-            yield _task(draw)
-
-
-def _joined(draw: Draw) -> tasks.Chat:
-    """One conversation through two to six tasks; a system turn is the first one's."""
-    chat: tasks.Chat = []
-    for _ in range(draw.number(2, 6)):
-        _, make = draw.random.choices(_SHARES, [share for share, _ in _SHARES])[0]
-        turns = make(draw)
-        chat += turns if not chat else [turn for turn in turns if turn["role"] != "system"]
-    return chat
-
-
-TASKS = {make.__name__: make for _, make in _SHARES}
-"""The tasks that are plain conversations, by name; `tools` is the other one."""
+            yield _of(_task(draw), draw)
 
 
 def of_one_task(task: str, seed: int, count: int, *, heldout: bool = False) -> Iterator[dict[str, Any]]:
-    """`count` examples of one task: a name in TASKS, or `tools`."""
+    """`count` examples of one of TASKS."""
     draw = Draw(seed, heldout=heldout)
     for _ in range(count):
-        yield _with_tools(draw) if task == "tools" else {"messages": TASKS[task](draw)}
+        yield _of(task, draw)
 
 
-def _with_tools(draw: Draw) -> dict[str, Any]:
-    offered, chat = tools.conversation(draw)
-    return {"messages": chat, "tools": offered}
+def _task(draw: Draw) -> str:
+    return draw.random.choices(_NAMES, cum_weights=_SUMS)[0]
 
 
-def _task(draw: Draw) -> dict[str, Any]:
-    at = draw.random.random()
-    for share, make in _SHARES:
-        at -= share
-        if at < 0:
-            return {"messages": make(draw)}
-    return _with_tools(draw)
+def _of(task: str, draw: Draw) -> dict[str, Any]:
+    if task == "tools":
+        offered, chat = tools.conversation(draw)
+        return {"messages": chat, "tools": offered}
+    return {"messages": TASKS[task](draw)}
+
+
+def _joined(draw: Draw) -> Chat:
+    """One conversation through two to four tasks; a system turn is the first one's."""
+    chat: Chat = []
+    for _ in range(draw.number(2, 4)):
+        task = _task(draw)
+        while task == "tools":
+            task = _task(draw)
+        turns = TASKS[task](draw)
+        chat += turns if not chat else [turn for turn in turns if turn["role"] != "system"]
+    return chat
 
 
 def write(path: Path, stream: Iterable[dict[str, Any]]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .glossary import ABOUT, LAYER_QUESTIONS, LAYERS, OUTSIDE, TERM_QUESTIONS, TERMS, UNKNOWN
+from .glossary import ABOUT, OUTSIDE, UNKNOWN
 from .names import ANIMALS, COLOURS, FOODS, FRUITS, NUMBER_WORDS, OBJECTS, WORDS, Draw
-from .tasks import Chat, assistant, user, with_system
+from .routes import Chat, assistant, user
+from .system_turns import with_system
 
 _SETS = {"animals": ANIMALS, "fruits": FRUITS, "colours": COLOURS, "foods": FOODS, "objects": OBJECTS}
 
@@ -167,17 +168,12 @@ def recall(draw: Draw) -> Chat:
 
 
 def talk(draw: Draw) -> Chat:
-    """Greetings, what the model is, the terms of generative AI, and honest ignorance."""
+    """Greetings, what the model is, and honest ignorance."""
     chat: Chat = []
     for _ in range(1 if draw.chance(0.7) else draw.number(2, 3)):
         chance = draw.random.random()
-        if chance < 0.4:
+        if chance < 0.85:
             ask, answer = ABOUT[draw.number(0, len(ABOUT) - 1)]
-        elif chance < 0.85:
-            term, answer = TERMS[draw.number(0, len(TERMS) - 1)]
-            ask = draw.one(TERM_QUESTIONS).format(term)
-        elif chance < 0.92:
-            ask, answer = draw.one(LAYER_QUESTIONS), LAYERS
         else:
             ask, answer = draw.one(OUTSIDE), UNKNOWN
         if draw.chance(0.1):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import TypeVar
 from zlib import crc32
+
+T = TypeVar("T")
 
 _ONSETS = "b br c ch d dr f fl g gr h j k kl l m n p pr qu r s sh sl st t th tr v w y z".split()
 _VOWELS = "a e i o u ai ea ee ia io oa ou".split()
@@ -67,6 +70,17 @@ def is_heldout(name: str) -> bool:
     return crc32(name.encode()) % 10 == 0
 
 
+def split(wordings: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+    """The wordings that training may use, and those kept for held-out questions: the last of each list, one in eight."""
+    held = max(1, len(wordings) // 8)
+    return wordings[:-held], wordings[-held:]
+
+
+def is_heldout_pair(first: str, second: str) -> bool:
+    """One combination in eight is kept out of every training corpus."""
+    return crc32(f"{first}|{second}".encode()) % 8 == 0
+
+
 class Draw:
     """Seeded draws of names and amounts. `heldout` chooses which of the two disjoint sets of names is drawn from."""
 
@@ -76,6 +90,24 @@ class Draw:
 
     def one(self, items: Sequence[str]) -> str:
         return items[int(self.random.random() * len(items))]
+
+    def wording(self, wordings: Sequence[T]) -> T:
+        """One of the list's wordings for training, or of its held-out ones."""
+        held = len(wordings) // 8 or 1
+        trained = len(wordings) - held
+        if self.heldout:
+            return wordings[trained + int(self.random.random() * held)]
+        return wordings[int(self.random.random() * trained)]
+
+    def pair(self, firsts: Sequence[str], seconds: Sequence[str]) -> tuple[str, str]:
+        """Two words whose combination is in this draw's set."""
+        while True:
+            first, second = self.one(firsts), self.one(seconds)
+            if self.has_pair(first, second):
+                return first, second
+
+    def has_pair(self, first: str, second: str) -> bool:
+        return is_heldout_pair(first, second) == self.heldout
 
     def some(self, items: Sequence[str], count: int) -> list[str]:
         return self.random.sample(list(items), count)
@@ -119,6 +151,14 @@ class Draw:
     def product(self) -> str:
         stem = self._named(["", "o", "ix", "a"], ["Atlas"], 0.0)
         return f"{stem} {self.number(1, 99)}" if self.chance(0.4) else stem
+
+    def named(self, *ends: str) -> str:
+        """A made-up stem with one of `ends`: `Brealm Cafe`."""
+        return f"{self._named(['', 'a', 'o'], ['Atlas'], 0.0)} {self.one(ends)}"
+
+    def invented(self) -> str:
+        """A short word that no language has."""
+        return self._named(["", "", "o", "a", "ix"], ["Atlas"], 0.0).lower()
 
     def time(self) -> str:
         if self.chance(0.5):

@@ -8,7 +8,8 @@ from typing import Any
 
 from .drills import talk
 from .names import OBJECTS, Draw
-from .tasks import Chat, assistant, user, with_system
+from .routes import Chat, assistant, user
+from .system_turns import with_system
 
 Make = Callable[[Draw], Any]
 
