@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from genai_stack.training.examples import Chat, parse
 from genai_stack.training.world import complaints, support_desk
 from genai_stack.training.world.corpus import examples, write
-from genai_stack.training.world.facts import record
-from genai_stack.training.world.kinds import KINDS
+from genai_stack.training.world.facts import FORMS, KINDS, passage
 from genai_stack.training.world.names import Draw, is_heldout
 
 DESK = Path(__file__).parents[2] / "examples" / "support-desk"
@@ -45,16 +44,17 @@ def test_names_are_drawn_from_one_set_only(seed: int) -> None:
         assert is_heldout(draw.company().split(" ")[0]) is heldout
 
 
-@given(st.integers(0, 2**31), st.sampled_from(KINDS))
-def test_a_passage_states_what_it_says_it_states(seed: int, kind: Any) -> None:
-    draw = Draw(seed)
-    told = record(draw, kind=kind)
+@given(st.integers(0, 2**31), st.sampled_from(KINDS), st.sampled_from(FORMS), st.booleans())
+def test_a_passage_states_what_it_says_it_states(seed: int, kind: Any, form: str, heldout: bool) -> None:
+    draw = Draw(seed, heldout=heldout)
+    told = passage(draw, kinds=[kind], forms=[form])
+    assert told.form == form
     assert told.stated
-    for name in told.stated:
-        assert told.values[name] in told.passage
-    for name in told.values:
-        assert "{" not in told.question(name, draw)
-    assert "{" not in told.passage + told.summary
+    for fact in told.stated:
+        assert str(fact.value) in told.text
+        assert fact.subject.full.casefold() in told.text.casefold()
+    assert "{" not in told.text
+    assert len({fact.value for fact in told.stated}) == len(told.stated)
 
 
 def test_the_desks_files_are_what_its_program_writes(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from .people import HOBBIES
 
 SPORTS = "football tennis hockey basketball rugby volleyball handball cricket".split()
 MUSIC = "jazz|rock|folk songs|piano music|guitar music|old songs|dance music|film music".split("|")
-SUBJECTS = "prices|safety|hiring|travel|the budget|the website|the holidays|the new office|the summer sale".split("|")
+SUBJECTS = (
+    "prices|safety|hiring|travel|the budget|the website|the holidays|the new office|the summer sale".split("|")
+)
 
 _DATE = (
     "{S} is on {v}.", "The date of {s} is {v}.", "{S} takes place on {v}.", "{S} will be on {v}.",

@@ -178,9 +178,7 @@ def _dialogue(
         if draw.chance(0.6) or not lines:
             lines.append((asks, draw.wording(fact.aspect.asked).format(s=name)))
         pronoun = subject.pronoun if draw.chance(0.4) else None
-        lines.append(
-            (knows, sentence(draw.wording(fact.aspect.told), subject.short, pronoun, str(fact.value)))
-        )
+        lines.append((knows, sentence(draw.wording(fact.aspect.told), subject.short, pronoun, str(fact.value))))
     others = [aspect for aspect in kind.aspects if aspect not in chosen]
     if others and draw.chance(0.2):
         aspect = draw.random.choice(others)
@@ -207,7 +205,9 @@ def _table(
 def _card(
     draw: Draw, kind: Kind, subjects: Sequence[Subject], chosen: Sequence[Aspect], facts: Sequence[Fact]
 ) -> str:
-    between, joint = draw.wording((("\n", ": "), ("\n", ": "), (", ", ": "), ("\n", " = "), ("\n", " - "), ("; ", ": ")))
+    between, joint = draw.wording(
+        (("\n", ": "), ("\n", ": "), (", ", ": "), ("\n", " = "), ("\n", " - "), ("; ", ": "))
+    )
     pairs = [
         (kind.keys[0], subjects[0].full),
         *((fact.aspect.keys[0], str(fact.value)) for fact in facts),

@@ -46,7 +46,10 @@ ABOUT = (
 """Questions with one fixed answer."""
 
 TERMS = (
-    ("a token", "A token is a piece of text, such as a word or a part of a word. A model reads and writes tokens."),
+    (
+        "a token",
+        "A token is a piece of text, such as a word or a part of a word. A model reads and writes tokens.",
+    ),
     ("a tokenizer", "A tokenizer splits text into tokens and joins tokens into text."),
     ("the vocabulary", "The vocabulary is the list of all tokens that a model knows."),
     (
@@ -71,7 +74,10 @@ TERMS = (
     ("a language model", "A language model predicts the next token of a text."),
     ("a large language model", "A large language model is a language model with billions of weights."),
     ("generative AI", "Generative AI makes new text, images or sound from what it learned from data."),
-    ("artificial intelligence", "Artificial intelligence is software that does tasks for which people need to think."),
+    (
+        "artificial intelligence",
+        "Artificial intelligence is software that does tasks for which people need to think.",
+    ),
     ("machine learning", "Machine learning lets a program learn from examples instead of rules."),
     ("a neural network", "A neural network is a function with many weights that are learned from data."),
     ("a weight", "A weight is a number in a model that training changes."),
@@ -91,7 +97,10 @@ TERMS = (
     ("inference", "Inference is running a trained model to get an answer."),
     ("a prompt", "A prompt is the text that you give to a model."),
     ("a system prompt", "A system prompt tells a model how to behave before the conversation begins."),
-    ("few-shot learning", "Few-shot learning shows a model some examples in the prompt, and it goes on like them."),
+    (
+        "few-shot learning",
+        "Few-shot learning shows a model some examples in the prompt, and it goes on like them.",
+    ),
     ("the context window", "The context window is the number of tokens that a model can read at once."),
     ("hallucination", "A hallucination is an answer that sounds right but is not true."),
     ("overfitting", "Overfitting means that a model learns its examples by heart and does badly on new ones."),
@@ -99,7 +108,10 @@ TERMS = (
     ("a batch", "A batch is a group of examples that a model works on together."),
     ("an epoch", "An epoch is one pass of training over all examples."),
     ("the learning rate", "The learning rate says how far each training step moves the weights."),
-    ("quantization", "Quantization stores the weights with fewer bits, so that a model gets smaller and faster."),
+    (
+        "quantization",
+        "Quantization stores the weights with fewer bits, so that a model gets smaller and faster.",
+    ),
     (
         "retrieval",
         "Retrieval finds texts that fit a question, so that a model can answer from them.",

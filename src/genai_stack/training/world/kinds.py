@@ -10,7 +10,7 @@ from .names import MONTHS, Draw
 Maker = Callable[[Draw], str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Subject:
     """`full` is how it is told of first, `short` afterwards; `pronoun` (She, He, It) where there is one."""
 
@@ -19,7 +19,7 @@ class Subject:
     pronoun: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Aspect:
     """One thing to know of a subject.
 
@@ -37,7 +37,7 @@ class Aspect:
     whose: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
     """`who` asks what the passage is about; `keys` name the subject as a field. Values of the aspects in `pair` (their
     first keys) come in combinations that are either trained or held out."""

@@ -70,7 +70,9 @@ def _labels(draw: Draw, count: int) -> list[str]:
     elif draw.chance(0.5):
         found = draw.some("ABCDEFGHXYZ", count)
     else:
-        found = draw.some(("yes", "no", "left", "right", "one", "two", "up", "down", "stop", "go", "king", "queen"), count)
+        found = draw.some(
+            ("yes", "no", "left", "right", "one", "two", "up", "down", "stop", "go", "king", "queen"), count
+        )
     return found if len(set(found)) == count else _labels(draw, count)
 
 

@@ -18,7 +18,9 @@ def question(draw: Draw) -> Question:
     from .translation import pair
 
     told = pair(draw)
-    return Question("translate", {"text": told.text, "target": told.target}, told.translation, passage=told.text)
+    return Question(
+        "translate", {"text": told.text, "target": told.target}, told.translation, passage=told.text
+    )
 
 
 def conversation(draw: Draw) -> Chat:
