@@ -45,8 +45,12 @@ def facts_kept(question: Question, said: Any) -> bool:
 
 
 def none_invented(question: Question, said: Any) -> bool:
-    """A summary that says something, and no name, number or content word that its passage hasn't."""
-    return isinstance(said, str) and bool(said.strip()) and not wording.invented(said, question.passage)
+    """A summary that says something, no name or number that its passage hasn't, and no other content word that neither
+    the passage nor the expected summary has: of "born: 1990" one may say that somebody was born, not that she is old.
+    """
+    if not isinstance(said, str) or not said.strip():
+        return False
+    return not wording.invented(said, question.passage, question.expected or "")
 
 
 def _bare(text: str) -> str:

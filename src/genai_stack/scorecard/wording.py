@@ -112,11 +112,12 @@ def kept(fact: str, text: str) -> bool:
     return any(told[at : at + len(wanted)] == wanted for at in range(len(told) - len(wanted) + 1))
 
 
-def invented(text: str, source: str) -> list[str]:
-    """The words of `text` that nothing in `source` stands behind, in order: a number or a name (a capital that begins
-    no sentence) that isn't written there, another word none of whose forms is, and that is no function word."""
+def invented(text: str, source: str, retold: str = "") -> list[str]:
+    """The words of `text` that nothing stands behind, in order: a number or a name (a capital that begins no sentence)
+    that isn't written in `source`, and another word that is no function word and none of whose forms is in `source`, or
+    in `retold`, a true telling of it in other words."""
     known = {_owned(word) for word in words(source)}
-    forms = {form(word) for word in known}
+    forms = {form(word) for word in (*known, *words(retold))}
     return [
         word
         for word, name in _told(text)
