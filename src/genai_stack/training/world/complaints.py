@@ -50,7 +50,8 @@ HELDOUT: Mapping[str, Sequence[str]] = {
     ),
     "payment": (
         "There are two charges for the {item} on my card.", "The bill for the {item} shows the wrong price.",
-        "I paid twice for the {item}. Please check my card.", "Please send the receipt and the invoice for the {item}.",
+        "I paid twice for the {item}. Please check my card.",
+        "Please send the receipt and the invoice for the {item}.",
     ),
     "repair": (
         "My {item} is broken and makes a noise.", "The {item} has a crack and does not turn on.",

@@ -198,16 +198,14 @@ def _table(
     rows = [[kind.keys[0], *(aspect.keys[0] for aspect in chosen)]]
     for subject in subjects:
         rows.append([subject.full, *(fact.value or "-" for fact in facts if fact.subject is subject)])
-    between = draw.wording((" | ", " | ", ", ", "; ", " | ", " | "))
+    between = draw.one((" | ", " | ", ", ", "; ", " | "))
     return "\n".join(between.join(row) for row in rows)
 
 
 def _card(
     draw: Draw, kind: Kind, subjects: Sequence[Subject], chosen: Sequence[Aspect], facts: Sequence[Fact]
 ) -> str:
-    between, joint = draw.wording(
-        (("\n", ": "), ("\n", ": "), (", ", ": "), ("\n", " = "), ("\n", " - "), ("; ", ": "))
-    )
+    between, joint = draw.one(("\n", "\n", ", ", "; ")), draw.one((": ", ": ", " = ", " - "))
     pairs = [
         (kind.keys[0], subjects[0].full),
         *((fact.aspect.keys[0], str(fact.value)) for fact in facts),

@@ -11,7 +11,8 @@ from .routes import Chat, Question, assistant, chat, reply, user
 from .system_turns import with_system
 
 ASKS = (
-    "Extract {keys} as JSON.\n\n{p}", "{p}\n\nReturn JSON with the keys {keys}.", "{p}\nGive me {keys} as a JSON object.",
+    "Extract {keys} as JSON.\n\n{p}", "{p}\n\nReturn JSON with the keys {keys}.",
+    "{p}\nGive me {keys} as a JSON object.",
     "Fill in a JSON object with {keys}.\nText: {p}", "Write {keys} from the text as JSON: {p}",
     "{p}\n\nJSON with {keys}:", "Read the text and write {keys} as JSON.\n\n{p}", "Extract {keys} as JSON: {p}",
     "{p}\n\nExtract {keys} as JSON.", "Text: {p}\n\nGive {keys} as JSON.", "Return {keys} as a JSON object.\n\n{p}",
@@ -70,7 +71,8 @@ def conversation(draw: Draw) -> Chat:
 
 
 _FORM = (
-    "{p}\n\nFill in: {form}", "Answer in the form {form}\n\n{p}", "{p}\nWrite it as: {form}", "Text: {p}\nForm: {form}",
+    "{p}\n\nFill in: {form}", "Answer in the form {form}\n\n{p}", "{p}\nWrite it as: {form}",
+    "Text: {p}\nForm: {form}",
     "Fill in {form}\n\n{p}", "{p}\n\nWrite it in the form {form}",
 )  # fmt: skip
 

@@ -143,7 +143,8 @@ TERM_QUESTIONS = (
 
 LAYERS = "The three layers are training at the bottom, hosting in the middle and services at the top."
 LAYER_QUESTIONS = (
-    "What are the three layers?", "What are the three layers of generative AI?", "Name the three layers of the stack.",
+    "What are the three layers?", "What are the three layers of generative AI?",
+    "Name the three layers of the stack.",
     "Which layers does the stack have?", "What are the layers of a generative AI stack?", "Name the three layers.",
     "Which three layers does generative AI have?", "What are the three layers of the stack?",
 )  # fmt: skip

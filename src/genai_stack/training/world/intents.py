@@ -22,7 +22,8 @@ NAMES: Mapping[str, tuple[str, str]] = {
 MESSAGES: Mapping[str, Sequence[str]] = {
     "order": (
         "I would like to buy a {i}.", "Please send me a {i}.", "I want to order a {i}.", "I take the {i}, please.",
-        "Can I buy a {i} from you?", "Two of the {i}, please.", "Please put a {i} on my order.", "I will have the {i}.",
+        "Can I buy a {i} from you?", "Two of the {i}, please.", "Please put a {i} on my order.",
+        "I will have the {i}.",
         "I need a {i}. Please send it.", "Please order a {i} for me.", "I want to buy the {i}.",
     ),
     "complaint": (
@@ -32,17 +33,22 @@ MESSAGES: Mapping[str, Sequence[str]] = {
         "The {i} is damaged and came too late.",
     ),
     "question": (
-        "Which colours does the {i} have?", "How much is the {i}?", "Is the {i} made of wood?", "When does your shop open?",
-        "How heavy is the {i}?", "Where is your shop?", "Does the {i} fit into a bag?", "What is the size of the {i}?",
+        "Which colours does the {i} have?", "How much is the {i}?", "Is the {i} made of wood?",
+        "When does your shop open?",
+        "How heavy is the {i}?", "Where is your shop?", "Does the {i} fit into a bag?",
+        "What is the size of the {i}?",
         "Who makes the {i}?", "How big is the {i}?", "Where is the {i} made?",
     ),
     "cancel": (
-        "Please cancel order {o}.", "I want to cancel my order.", "Stop order {o}, please.", "I do not want the {i} any more.",
+        "Please cancel order {o}.", "I want to cancel my order.", "Stop order {o}, please.",
+        "I do not want the {i} any more.",
         "Cancel the {i}, please.", "Please take the {i} off my order.", "Please stop the delivery of the {i}.",
-        "I no longer want order {o}.", "Do not send the {i}.", "Please cancel the {i}.", "I do not want order {o} any more.",
+        "I no longer want order {o}.", "Do not send the {i}.", "Please cancel the {i}.",
+        "I do not want order {o} any more.",
     ),
     "greeting": (
-        "Hello!", "Hi there!", "Good morning!", "Good evening, {n}.", "Hello, this is {n}.", "Hi {n}!", "Good day to you all.",
+        "Hello!", "Hi there!", "Good morning!", "Good evening, {n}.", "Hello, this is {n}.", "Hi {n}!",
+        "Good day to you all.",
         "Hello {n}, nice to meet you.", "Hey {n}!", "Hi, this is {n}.", "Good morning, {n}!",
     ),
     "thanks": (
@@ -51,9 +57,11 @@ MESSAGES: Mapping[str, Sequence[str]] = {
         "You helped me a lot, thanks.", "Thank you for your help!", "Many thanks, {n}.",
     ),
     "booking": (
-        "I would like a table for two on {d}.", "Please book a room for {n} on {d}.", "Can I reserve a table for {d}?",
+        "I would like a table for two on {d}.", "Please book a room for {n} on {d}.",
+        "Can I reserve a table for {d}?",
         "I need an appointment on {d}.", "Reserve a seat for {n}, please.", "Book a table for four, please.",
-        "Is a room free on {d}? Then I take it.", "I want to reserve two rooms for {d}.", "Please keep a table for {n}.",
+        "Is a room free on {d}? Then I take it.", "I want to reserve two rooms for {d}.",
+        "Please keep a table for {n}.",
         "Please reserve a room for {n}.", "I want to book a table on {d}.",
     ),
     "goodbye": (

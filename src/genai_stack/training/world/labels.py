@@ -15,7 +15,8 @@ ASKS = (
     "Which label fits? {labels}.\n\n{p}", "Classify the text as one of: {labels}.\n\n{p}",
     "{p}\n\nAnswer with one word: {labels}.", "Labels: {labels}\nText: {p}\nLabel:", "Is this {or}?\n\n{p}",
     "{p}\nIs it {or}?", "What is the {what} of this text? Choose from {labels}.\n{p}",
-    "Choose the {what}: {labels}.\n\n{p}", "{p}\n\nWhich {what} fits: {or}?", "Text: {p}\nThe {what} is one of {labels}.",
+    "Choose the {what}: {labels}.\n\n{p}", "{p}\n\nWhich {what} fits: {or}?",
+    "Text: {p}\nThe {what} is one of {labels}.",
     "{p}\n\nWhich label fits? {labels}.", "Choose one label for the text: {labels}.\n\n{p}",
 )  # fmt: skip
 SENTIMENTS: Mapping[str, tuple[str, str]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .facts import with_articles
@@ -20,7 +20,8 @@ _SHARED = {("fruits", "colours"), ("colours", "fruits"), ("fruits", "foods"), ("
 """Pairs that are hard to tell apart: an orange is both."""
 INTROS = (
     "Continue.", "Do the same.", "Follow the examples.", "Complete the last line.", "Go on in the same way.",
-    "What comes next?", "Finish the list.", "Fill in the last one.", "Continue in the same way.", "Complete the list.",
+    "What comes next?", "Finish the list.", "Fill in the last one.", "Continue in the same way.",
+    "Complete the list.",
 )  # fmt: skip
 _SENTENCES = (
     "{n} bought a {c} {i}.", "{n} sold the {c} {i}.", "The {c} {i} belongs to {n}.", "{n} has a {c} {i}.",
@@ -64,8 +65,8 @@ def _labelled(
 
 
 def _labels(draw: Draw, count: int) -> list[str]:
-    """Invented words, or words that have nothing to do with it."""
-    if draw.chance(0.5):
+    """Invented words, in training also letters and words that have nothing to do with it."""
+    if draw.heldout or draw.chance(0.5):
         found = [draw.invented() for _ in range(count)]
     elif draw.chance(0.5):
         found = draw.some("ABCDEFGHXYZ", count)
@@ -77,9 +78,10 @@ def _labels(draw: Draw, count: int) -> list[str]:
 
 
 def _classes(draw: Draw, count: int) -> list[tuple[str, str]]:
-    names = draw.some(list(CLASSES), 2 if draw.chance(0.75) else 3)
+    known = [name for name, members in CLASSES.items() if len(members) > count]
+    names = draw.some(known, 2 if draw.chance(0.75) else 3)
     while any((a, b) in _SHARED for a in names for b in names):
-        names = draw.some(list(CLASSES), len(names))
+        names = draw.some(known, len(names))
     labels = _labels(draw, len(names))
     return _labelled(draw, count, [_member(name) for name in names], labels)
 
@@ -89,10 +91,13 @@ def _member(name: str) -> Callable[[Draw], str]:
 
 
 def _sentiments(draw: Draw, count: int) -> list[tuple[str, str]]:
-    makers: list[Callable[[Draw], str]] = [lambda d: d.wording(GOOD), lambda d: d.wording(BAD)]
-    if draw.heldout:
-        count = min(count, 5)
+    """Verdicts on things, good and bad."""
+    makers = [_verdict(GOOD), _verdict(BAD)]
     return _labelled(draw, count, makers, _labels(draw, 2))
+
+
+def _verdict(verdicts: Sequence[str]) -> Callable[[Draw], str]:
+    return lambda draw: f"The {draw.one(OBJECTS)}: {draw.wording(verdicts)}"
 
 
 def _thing(draw: Draw) -> str:
@@ -119,6 +124,8 @@ def _forms(draw: Draw, count: int) -> list[tuple[str, str]]:
 
     def make(draw: Draw) -> tuple[str, str]:
         thing = _thing(draw)
+        while not draw.has_pair(thing, change("x")):
+            thing = _thing(draw)
         return thing, change(thing)
 
     return _distinct(draw, count, make)
@@ -166,6 +173,8 @@ def _dates(draw: Draw, count: int) -> list[tuple[str, str]]:
 
     def make(draw: Draw) -> tuple[str, str]:
         number, month = day(draw).split(" ")
+        while not draw.has_pair(f"{number} {month}", form):
+            number, month = day(draw).split(" ")
         return f"{number} {month}", form.replace("{d}", number).replace("{m}", month)
 
     return _distinct(draw, count, make)
@@ -176,21 +185,19 @@ MAPPINGS = (
     Mapping("sentiments", _sentiments), Mapping("dates", _dates),
 )  # fmt: skip
 _WEIGHTS = (32, 24, 14, 16, 8, 6)
-_ARROWS = (" -> ", " => ", ": ", " = ", " -> ", " -> ")
+ARROWS = (" -> ", " -> ", " => ", ": ", " = ")
 
 
 def question(draw: Draw, shots: int) -> Question:
     """A chat with `shots` examples; without one, nothing tells what is wanted."""
     mapping = draw.random.choices(MAPPINGS, _WEIGHTS)[0]
-    if mapping.name == "sentiments" and shots > 4:
-        mapping = MAPPINGS[0]
     *examples, (given, output) = mapping.pairs(draw, shots + 1)
     if draw.chance(0.35):
         turns: Chat = []
         for said, reply in examples:
             turns += [user(said), assistant(reply)]
         return Question("chat", {"messages": [*turns, user(given)]}, output, passage=given)
-    arrow = draw.wording(_ARROWS)
+    arrow = draw.one(ARROWS)
     lines = [f"{said}{arrow}{reply}" for said, reply in examples]
     told = "\n".join([*lines, f"{given}{arrow}".rstrip()])
     if draw.chance(0.7) or not examples:

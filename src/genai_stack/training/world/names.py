@@ -71,7 +71,7 @@ def is_heldout(name: str) -> bool:
 
 
 def split(wordings: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
-    """The wordings that training may use, and those kept for held-out questions: the last of each list, one in eight."""
+    """The wordings that training may use, and the held-out ones: the last of each list, one in eight."""
     held = max(1, len(wordings) // 8)
     return wordings[:-held], wordings[-held:]
 

@@ -32,7 +32,8 @@ _HOME = (
     "{S} lives in a house in {v}.", "Today {s} lives in {v}.",
 )  # fmt: skip
 _HOMED = (
-    "Where does {s} live?", "In which city does {s} live?", "What city does {s} live in?", "Where is the home of {s}?",
+    "Where does {s} live?", "In which city does {s} live?", "What city does {s} live in?",
+    "Where is the home of {s}?",
     "In which place does {s} live?", "Which city does {s} live in?",
 )  # fmt: skip
 
@@ -67,9 +68,11 @@ PERSON = Kind(
                ("{S} works for {v}.", "The employer of {s} is {v}.", "{S} is employed by {v}.",
                 "{S} has worked for {v} for years.", "{S} joined {v} last year.", "Today {s} works for {v}."),
                ("Who does {s} work for?", "Which company does {s} work for?", "Who is the employer of {s}?",
-                "What company does {s} work for?", "What is the employer of {s}?", "For which company does {s} work?"),
+                "What company does {s} work for?", "What is the employer of {s}?",
+                "For which company does {s} work?"),
                "the employer of {s}", "works for {v}",
-               ("Who works for {v}?", "Who is employed by {v}?", "Which person works for {v}?", "Whose employer is {v}?",
+               ("Who works for {v}?", "Who is employed by {v}?", "Which person works for {v}?",
+               "Whose employer is {v}?",
                 "Who joined {v}?", "Who of them works for {v}?")),
         Aspect(("born", "birthplace"), Draw.place,
                ("{S} was born in {v}.", "{S} comes from {v}.", "The birthplace of {s} is {v}.", "{S} grew up in {v}.",
@@ -160,7 +163,8 @@ TRAVELLER = Kind(
                ("{S} travels to {v}.", "{S} is going to {v}.", "The destination of {s} is {v}.",
                 "{S} is on a trip to {v}.", "The trip of {s} goes to {v}.", "{S} is travelling to {v}."),
                ("Where does {s} travel to?", "Where is {s} going?", "What is the destination of {s}?",
-                "Where does the trip of {s} go?", "To which city does {s} travel?", "To which place does {s} travel?"),
+                "Where does the trip of {s} go?", "To which city does {s} travel?",
+                "To which place does {s} travel?"),
                "the destination of {s}", "travels to {v}",
                ("Who travels to {v}?", "Who is going to {v}?", "Which person travels to {v}?",
                 "Whose destination is {v}?", "Who is on a trip to {v}?", "Who of them travels to {v}?")),

@@ -8,7 +8,8 @@ from .routes import UNSTATED, Chat, Question, assistant, chat, user
 from .system_turns import with_system
 
 _FRAMES = (
-    "Tell me {p}.", "Give me {p}.", "Please tell me {p}.", "I want to know {p}.", "I need {p}.", "Please give me {p}.",
+    "Tell me {p}.", "Give me {p}.", "Please tell me {p}.", "I want to know {p}.", "I need {p}.",
+    "Please give me {p}.",
 )  # fmt: skip
 ASKS = (
     "{p}\n\n{q}", "{p}\n{q}", "{p} {q}", "Text: {p}\nQuestion: {q}", "Read this: {p}\n\n{q}", "{q}\n\n{p}",

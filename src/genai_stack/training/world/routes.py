@@ -1,6 +1,7 @@
 """Questions as the task routes take them, and the chats that the routes make of them.
 
-The words are those of `task_prompts`, so that the model is trained on what it will be told; a test holds both together.
+The words are those of `task_prompts`,
+so that the model is trained on what it will be told; a test holds both together.
 """
 
 from __future__ import annotations

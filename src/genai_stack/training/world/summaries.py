@@ -11,7 +11,8 @@ from .system_turns import with_system
 
 ASKS = (
     "Summarise: {p}", "Summarise this in one sentence.\n\n{p}", "{p}\n\nSummarise the text.", "{p}\nSummary:",
-    "Give a short summary.\n{p}", "Summarize the following text: {p}", "TL;DR: {p}", "{p}\n\nSay this in one sentence.",
+    "Give a short summary.\n{p}", "Summarize the following text: {p}", "TL;DR: {p}",
+    "{p}\n\nSay this in one sentence.",
     "Sum this up: {p}", "Write one sentence that sums up the text.\n\n{p}", "{p}\n\nGive me a summary.",
     "Please summarise the text.\n\n{p}",
 )  # fmt: skip
