@@ -18,6 +18,7 @@ KINDS = (
     MEETING, COURSE,
 )  # fmt: skip
 """People come up twice as often."""
+TRIES = 1000
 FORMS = ("report", "dialogue", "table", "card")
 
 FILLERS = (
@@ -95,6 +96,8 @@ def passage(
     if form == "table" and len(chosen) == 1:
         chosen.append(draw.random.choice([other for other in kind.aspects if other not in chosen]))
     made = _values(draw, kind, subjects, chosen)
+    if made is None:
+        return passage(draw, forms=forms, kinds=kinds, several=several, told=told, telling=telling)
     if many:
         gap = 0.12 if form == "table" else 0.25
         made = [
@@ -115,20 +118,23 @@ def _subjects(draw: Draw, kind: Kind, count: int) -> list[Subject]:
     return found
 
 
-def _values(draw: Draw, kind: Kind, subjects: Sequence[Subject], chosen: Sequence[Aspect]) -> list[Fact]:
-    """No value comes twice, and none is a subject."""
+def _values(draw: Draw, kind: Kind, subjects: Sequence[Subject], chosen: Sequence[Aspect]) -> list[Fact] | None:
+    """No value comes twice, and none is a subject. None where that can't be: what the first subjects have leaves no
+    combination of the draw's set to the next."""
     used = {name for subject in subjects for name in (subject.full, subject.short)}
     made = []
     by_key = {aspect.keys[0]: aspect for aspect in chosen}
     paired = kind.pair is not None and all(key in by_key for key in kind.pair)
     for subject in subjects:
-        while True:
+        for _ in range(TRIES):
             values = {aspect.keys[0]: aspect.make(draw) for aspect in chosen}
             fresh = list(values.values())
             if len(set(fresh)) < len(fresh) or not used.isdisjoint(fresh):
                 continue
             if not paired or kind.pair is None or draw.has_pair(*(values[key] for key in kind.pair)):
                 break
+        else:
+            return None
         used.update(fresh)
         made += [Fact(subject, aspect, values[aspect.keys[0]]) for aspect in chosen]
     return made
