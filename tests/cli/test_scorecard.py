@@ -107,3 +107,16 @@ def test_a_model_that_isn_t_there_is_1(host: KnowingHost, capsys: pytest.Capture
     assert run(["evaluate", "nope", "--only", "answer", "--count", "1"]) == 1
     assert "model" in capsys.readouterr().err
     assert host.bodies == []
+
+
+def test_the_guide_tells_of_every_family_and_its_target() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "builtin-model.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in guide.splitlines() if line[:3] == "| `"
+    ]
+    assert {row[0].split("`")[1] for row in rows} == set(world.MARKS)
+    told = {row[0].replace("`", ""): row[3] for row in rows}
+    for (name, measure), target in world.TARGETS.items():
+        family = name.split(",")[0]
+        row = f"{family}, {measure}" if family == "summarize" else family
+        assert told[row].startswith(f"{target:.0%}".replace("%", " %")), row

@@ -11,6 +11,7 @@ import pytest
 
 from genai_stack.cli.adapting_files import write
 from genai_stack.scorecard import adapting
+from genai_stack.scorecard.asking import Answered
 from genai_stack.scorecard.scores import score
 from genai_stack.training.spec import parse
 from genai_stack.training.world import support_desk
@@ -84,11 +85,17 @@ POINTS = [
 
 @pytest.mark.parametrize("points", [POINTS, POINTS[:1], POINTS[-1:]], ids=["both", "prompt", "lora"])
 def test_a_picture_a_table_and_json_are_kept(tmp_path: Path, points: list[adapting.Point]) -> None:
-    picture, table, whole = write(tmp_path, "builtin", points)
+    question = adapting.in_prompt("builtin", 1, 1).questions[0]
+    answer = Answered(
+        "1 in the prompt", "builtin", "chat", question.body, question.expected, (), "No.", {"exact": False}
+    )
+    picture, table, whole = write(tmp_path, "builtin", points, [answer])
     assert picture.read_bytes().startswith(b"\x89PNG\r\n")
     rows = list(csv.DictReader(table.read_text().splitlines()))
     kept = json.loads(whole.read_text())
     assert kept["model"] == "builtin"
+    assert kept["answers"][0]["question"] == question.body["messages"][-1]["content"]
+    assert (kept["answers"][0]["said"], kept["answers"][0]["expected"]) == ("No.", question.expected)
     assert len(rows) == len(kept["points"]) == len(points)
     for row, told, point in zip(rows, kept["points"], points, strict=True):
         assert (row["way"], int(row["examples"]), row["model"]) == (point.way, point.examples, point.model)

@@ -36,6 +36,15 @@ def test_every_family_has_its_marks() -> None:
     assert tuple(world.MARKS) == tuple(FAMILIES)
 
 
+@pytest.mark.parametrize("family", world.MARKS)
+def test_what_is_expected_is_right(family: str) -> None:
+    for series in world.series(CHAT, [family], count=60, seed=11):
+        assert len(series.questions) == 60
+        for question in series.questions:
+            for measure, mark in series.marks.items():
+                assert mark(question, question.expected), (measure, question)
+
+
 def test_a_model_that_knows_everything_reaches_everything() -> None:
     series = world.series(CHAT, list(world.MARKS), count=2, seed=5)
     card = drawn_up(series, asked(KnowingHost(), series))

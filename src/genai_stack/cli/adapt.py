@@ -21,6 +21,7 @@ from .train import follow
 if TYPE_CHECKING:
     from ..client.stack import GenAIStack
     from ..scorecard.adapting import Point
+    from ..scorecard.asking import Answered
 
 
 @click.command()
@@ -63,7 +64,7 @@ def adapt(
     and asked on the stack that runs in this home, or on one started for it, and stay there: the same command again
     doesn't train them anew.
 
-    Writes adapting.png, adapting.csv and adapting.json.
+    Writes adapting.png, adapting.csv and, with what was answered, adapting.json.
     """
     from ..client import GenAIStack
     from ..scorecard import adapting
@@ -72,12 +73,14 @@ def adapt(
         raise GenAIStackError("the picture needs matplotlib: pip install 'genai-stack[train]'")
     out.mkdir(parents=True, exist_ok=True)
     with GenAIStack.local(home) as stack:
-        points = _shown(stack, model, sorted(set(shots)) or adapting.SHOTS, count, as_json)
+        points, answers = _shown(stack, model, sorted(set(shots)) or adapting.SHOTS, count, as_json)
         for number in sorted(set(examples)) or adapting.EXAMPLES:
-            points.append(_trained(stack, model, number, count, as_json))
+            point, said = _trained(stack, model, number, count, as_json)
+            points.append(point)
+            answers += said
     from .adapting_files import write
 
-    files = write(out, model, points)
+    files = write(out, model, points, answers)
     if as_json:
         show.document(
             {"model": model, "count": count, "points": points, "files": [str(file) for file in files]}
@@ -89,7 +92,9 @@ def adapt(
         click.echo(str(file), err=not sys.stdout.isatty())
 
 
-def _shown(stack: GenAIStack, model: str, shots: Sequence[int], count: int, quiet: bool) -> list[Point]:
+def _shown(
+    stack: GenAIStack, model: str, shots: Sequence[int], count: int, quiet: bool
+) -> tuple[list[Point], list[Answered]]:
     """With examples in the prompt."""
     from ..scorecard import adapting
     from ..scorecard.scores import of_series, score
@@ -97,13 +102,16 @@ def _shown(stack: GenAIStack, model: str, shots: Sequence[int], count: int, quie
     series = [adapting.in_prompt(model, number, count) for number in shots]
     answers = ask(stack, series, quiet=quiet)
     list_failures(answers)
-    return [
+    points = [
         adapting.Point("prompt", number, model, score(each.name, of_series(answers, each.name, "exact")))
         for number, each in zip(shots, series, strict=True)
     ]
+    return points, answers
 
 
-def _trained(stack: GenAIStack, model: str, number: int, count: int, quiet: bool) -> Point:
+def _trained(
+    stack: GenAIStack, model: str, number: int, count: int, quiet: bool
+) -> tuple[Point, list[Answered]]:
     """With an adapter on `number` examples, and none in the prompt."""
     from ..scorecard import adapting
     from ..scorecard.scores import score
@@ -123,7 +131,7 @@ def _trained(stack: GenAIStack, model: str, number: int, count: int, quiet: bool
     list_failures(answers)
     marks = [answer.right["exact"] for answer in answers]
     steps = max((line["step"] for line in job.metrics() if "step" in line), default=None)
-    return adapting.Point("lora", number, tuned, score(f"LoRA on {number}", marks), seconds, steps)
+    return adapting.Point("lora", number, tuned, score(f"LoRA on {number}", marks), seconds, steps), answers
 
 
 def _row(point: Point) -> tuple[str, ...]:

@@ -10,19 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..scorecard.adapting import Point
+    from ..scorecard.asking import Answered
 
 COLUMNS = ("way", "examples", "right", "n", "score", "low", "high", "steps", "seconds", "model")
 WAYS = {"prompt": "in the prompt", "lora": "by LoRA"}
 
 
-def write(directory: Path, model: str, points: Sequence[Point]) -> list[Path]:
+def write(directory: Path, model: str, points: Sequence[Point], answers: Sequence[Answered]) -> list[Path]:
     """Writes adapting.png, adapting.csv and adapting.json, and returns them. Needs matplotlib."""
     import msgspec
 
     picture, table, whole = (directory / f"adapting.{kind}" for kind in ("png", "csv", "json"))
     draw(picture, model, points)
     table.write_text(_csv(points), encoding="utf-8")
-    told = msgspec.json.encode({"model": model, "points": points})
+    said = [
+        {
+            "series": each.series,
+            "model": each.model,
+            "question": each.body["messages"][-1]["content"],
+            "expected": each.expected,
+            "said": each.said,
+            "error": each.error,
+        }
+        for each in answers
+    ]
+    told = msgspec.json.encode({"model": model, "points": points, "answers": said})
     whole.write_bytes(msgspec.json.format(told, indent=2) + b"\n")
     return [picture, table, whole]
 
