@@ -32,7 +32,11 @@ def test_a_command_is_one_the_cli_takes(command: str) -> None:
         assert name
         assert found
         verb = found
-    with verb.make_context(name, words):
+    # With the root as its parent: a command keeps the help options of the context that it first sees.
+    with (
+        root.make_context("genai-stack", ["--help"], resilient_parsing=True) as parent,
+        verb.make_context(name, words, parent=parent),
+    ):
         pass
 
 
