@@ -98,9 +98,12 @@ def test_batches_and_fine_tunes_have_a_machine_to_themselves() -> None:
     for _ in range(2):
         charges.batch(**seen, id="batch_1", model=CHAT, base=None, used=Used(10, 1), ran=100.0)
         charges.training(**seen, id="ftjob-1", base=CHAT, tokens=1000, ran=100.0)
-    batch, tuned = accounts.entries(records, "t", "2001-09-09", "2001-09-09")
+        charges.training(**seen, id="ftjob-2", base=CHAT, tokens=0, ran=50.0, done=False)
+        charges.training(**seen, id="ftjob-3", base=CHAT, tokens=0, ran=0.0, done=False)
+    batch, tuned, broken = accounts.entries(records, "t", "2001-09-09", "2001-09-09")
     assert (batch.served, batch.cost) == (100.0, 50_000_000)
     assert (tuned.served, tuned.cost) == (100.0, 200_000_000)
+    assert (broken.served, broken.cost, broken.outcome) == (50.0, 100_000_000, "failed")
     job = Job("j", "batch", "succeeded", 1.0, {}, "", started=5.0, finished=7.5)
     assert ran(job) == 2.5
     assert ran(Job("j", "batch", "cancelled", 1.0, {}, "", finished=7.5)) == 0.0

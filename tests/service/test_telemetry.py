@@ -32,6 +32,8 @@ from tests.service.fakes import (
     serving,
     sse,
 )
+from tests.service.responses.talking import TalkHost
+from tests.service.task_host import ReadingHost
 
 ROUTE = "/v1/chat/completions"
 PROMPT = "a prompt nobody else may read: 77ab"
@@ -105,6 +107,27 @@ def test_a_request_is_a_span_of_its_caller_s_trace(api: Api, heard: Heard) -> No
     other = heard.span()
     assert other.name == "GET /v1/models"
     assert other.parent is None
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "operation"),
+    [
+        ("/v1/responses", {"model": CHAT, "input": "hi", "store": False}, "chat"),
+        ("/v1/tasks/classify", {"model": CHAT, "text": "hi", "labels": ["a", "b"]}, "classify"),
+    ],
+)
+def test_other_routes_of_models_are_operations_too(
+    heard: Heard, route: str, body: dict[str, Any], operation: str
+) -> None:
+    registry, records = MemoryRegistry(), MemoryRecords()
+    host = TalkHost() if route == "/v1/responses" else ReadingHost()
+    keys = ApiKeys(records, MASTER)
+    app = build_app(services(host, registry, records), keys=keys, config=CONFIG, telemetry=heard.telemetry)
+    with serving(app) as port:
+        assert Api(port, host, registry, records, keys).post(route, body).status == 200
+    assert heard.span().name == f"{operation} {CHAT}"
+    (duration,) = heard.points()["gen_ai.server.request.duration"]
+    assert duration.attributes["gen_ai.operation.name"] == operation
 
 
 def test_a_stream_tells_its_first_token(api: Api, heard: Heard) -> None:

@@ -124,15 +124,19 @@ class Charges:
         key: str,
         base: str,
         tokens: int,
+        done: bool = True,
         ended: float,
         began: float,
         ran: float = 0.0,
     ) -> None:
-        """The same job again is charged once: trained tokens count as the prompt's. Waits on the store."""
+        """The same job again is charged once: trained tokens count as the prompt's. One that failed or was cancelled is
+        charged for the time it ran, where that has a price, and for no tokens. Waits on the store."""
         spent = self._prices.training(base, tokens, ran)
+        if not tokens and not spent:
+            return
         self._late(
             Entry(
-                ended, tenant, key, base, TUNING, 200, "answered",
+                ended, tenant, key, base, TUNING, 200, "answered" if done else "failed",
                 tokens, 0, 0, spent, None, max(ended - began, 0.0), id, ran,
             )
         )  # fmt: skip

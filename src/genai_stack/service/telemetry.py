@@ -26,13 +26,24 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from ..errors import ConfigError
 from ..settings import Signals
+from ..tasks.run import ROUTES as TASKS
 from .exchange import CLIENT_GONE, Exchange
 
 OPERATIONS = {
     "/v1/chat/completions": "chat",
+    "/v1/responses": "chat",
     "/v1/completions": "text_completion",
     "/v1/embeddings": "embeddings",
+    "/v1/images/generations": "generate_content",
+    "/v1/images/edits": "generate_content",
+    "/v1/audio/speech": "generate_content",
+    "/v1/audio/transcriptions": "generate_content",
+    "/v1/audio/translations": "generate_content",
+    "/v1/rerank": "rerank",
+    "/v1/moderations": "moderation",
+    **TASKS,
 }
+"""The conventions' own names where they have one."""
 PROVIDER = "genai_stack"
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _FIRST = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)

@@ -217,13 +217,14 @@ class Tuning:
             tokens = last.get("tokens") if isinstance(last.get("tokens"), int) else None
             if kept:
                 self._keep_results(tenant, job, measured)
-        if self._charges is not None and tokens:
+        if self._charges is not None and theirs.state in FINAL_STATES:
             self._charges.training(
                 id=job.id,
                 tenant=tenant,
                 key=job.key or tenant,
                 base=job.model,
-                tokens=tokens,
+                tokens=tokens or 0,
+                done=theirs.state == "succeeded",
                 ended=theirs.finished or job.created_at,
                 began=job.created_at,
                 ran=ran(theirs),

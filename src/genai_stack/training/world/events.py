@@ -30,7 +30,7 @@ _STARTED = (
 )  # fmt: skip
 _PLACED = (
     "Where is {s}?", "Where does {s} take place?", "In which city is {s}?", "In which place is {s}?",
-    "Which city is {s} in?", "In which city does {s} take place?",
+    "Which city is the place of {s}?", "In which city does {s} take place?",
 )  # fmt: skip
 _PLACE = (
     "{S} is in {v}.", "{S} takes place in {v}.", "The place of {s} is {v}.", "{S} will be held in {v}.",
@@ -216,7 +216,7 @@ COURSE = Kind(
                 "To which course do {v} pupils go?")),
         Aspect(("fee", "price"), Draw.money,
                ("{S} costs {v}.", "The fee for {s} is {v}.", "Pupils pay {v} for {s}.", "You pay {v} for {s}.",
-                "You can take {s} for {v}.", "The price of {s} is {v}."),
+                "You can take {s} for {v}.", "The fee of {s} is {v}."),
                ("How much does {s} cost?", "What is the fee for {s}?", "What does {s} cost?", "How much is {s}?",
                 "How much do pupils pay for {s}?", "What do pupils pay for {s}?"),
                "the fee for {s}", "costs {v}",

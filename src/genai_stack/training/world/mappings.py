@@ -25,7 +25,7 @@ INTROS = (
 )  # fmt: skip
 _SENTENCES = (
     "{n} bought a {c} {i}.", "{n} sold the {c} {i}.", "The {c} {i} belongs to {n}.", "{n} has a {c} {i}.",
-    "A {c} {i} was found by {n}.", "{n} lost the {c} {i}.", "{n} wants the {c} {i}.", "The {c} {i} is for {n}.",
+    "A {c} {i} was found by {n}.", "{n} lost the {c} {i}.", "{n} wants the {c} {i}.", "{n} got the {c} {i} as a present.",
 )  # fmt: skip
 
 

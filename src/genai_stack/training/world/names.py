@@ -145,20 +145,23 @@ class Draw:
         return self._named(_PLACE_ENDS, _CITIES, 0.35)
 
     def company(self) -> str:
-        stem = self._named(["", "a", "o", "ex", "ix"], ["Atlas"], 0.0)
+        stem = self._named(["a", "o", "ex", "ix"], ["Atlas"], 0.0)
         return f"{stem} {self.one(_FIRM_ENDS)}" if self.chance(0.8) else stem
 
     def product(self) -> str:
-        stem = self._named(["", "o", "ix", "a"], ["Atlas"], 0.0)
+        stem = self._named(["us", "o", "ix", "a"], ["Atlas"], 0.0)
         return f"{stem} {self.number(1, 99)}" if self.chance(0.4) else stem
 
     def named(self, *ends: str) -> str:
         """A made-up stem with one of `ends`: `Brealm Cafe`."""
-        return f"{self._named(['', 'a', 'o'], ['Atlas'], 0.0)} {self.one(ends)}"
+        return f"{self._named(['a', 'o', 'el'], ['Atlas'], 0.0)} {self.one(ends)}"
+
+    def country(self) -> str:
+        return self._named(["land", "ia", "istan"], ["Atlas"], 0.0)
 
     def invented(self) -> str:
         """A short word that no language has."""
-        return self._named(["", "", "o", "a", "ix"], ["Atlas"], 0.0).lower()
+        return self._named(["o", "a", "ix", "um"], ["Atlas"], 0.0).lower()
 
     def time(self) -> str:
         if self.chance(0.5):

@@ -23,7 +23,7 @@ PRODUCT = Kind(
      "Which product is this about?", "What is the new product called?", "What is the name of the new product?"),
     (
         Aspect(("item", "type"), among(OBJECTS),
-               ("{S} is a {v}.", "{S} is a new {v}.", "{S} is the name of a {v}.", "{S} is a very good {v}.",
+               ("{S} is a {v}.", "{S} is a new {v}.", "{S} is the name of a {v}.", "{S} is a useful {v}.",
                 "{S} is a {v} for the home.", "{S} is a {v} for everyone."),
                ("What is {s}?", "What kind of product is {s}?", "What sort of thing is {s}?",
                 "What kind of thing is {s}?", "Which kind of product is {s}?", "What sort of product is {s}?"),
@@ -192,7 +192,7 @@ BOOK = Kind(
                 "Which sort of book is {s}?", "What is {s}?", "What genre is {s}?"),
                "the genre of {s}", "is a {v}",
                ("Which book is a {v}?", "Which of the books is a {v}?", "What is the {v} called?",
-                "What is the title of the {v}?", "Which title is a {v}?", "What is the name of the {v}?")),
+                "What is the title of the {v}?", "Which title is a {v}?", "Which title does the {v} have?")),
         Aspect(("hero", "character"), Draw.first_name,
                ("The hero of {s} is {v}.", "{S} tells the story of {v}.", "In {s} you meet {v}.",
                 "{S} is about a hero called {v}.", "{v} is the hero of {s}.", "The main person in {s} is {v}."),

@@ -46,7 +46,7 @@ def _join(first: str, second: str) -> str:
 
 def _agree(adjective: Adjective, female: bool, many: bool, vowel: bool = False) -> str:
     m, f, plural, before_vowel = adjective.fr
-    if female:
+    if female and not m == f == plural:
         return f + ("s" if many else "")
     return plural if many else before_vowel if vowel else m
 

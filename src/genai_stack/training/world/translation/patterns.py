@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from ..names import Draw
@@ -50,10 +51,16 @@ T = TypeVar("T")
 _FITTING = {noun.en: tuple(a for a in ADJECTIVES if not noun.kinds.isdisjoint(a.kinds)) for noun in NOUNS}
 _TRANSLATED = frozenset(
     "London Paris Rome Berlin Vienna Prague Lisbon Athens Cairo Delhi Tokyo Sydney Dublin Milan Geneva Warsaw "
-    "Bogota Hanoi Seoul".split()
+    "Bogota Hanoi Seoul Helsinki".split()
 )
-"""Cities that have another name in one of the languages."""
+"""Cities that have another name in one of the languages, or an H that French elides before as it likes."""
+_WORDLIKE = frozenset("Sein Mein Dein Kein Nein Fein Rein Klein Main Den Man Sie Mis Sin Ton".split())
+"""Made-up first names that are words."""
+_LASTING = ("have", "love", "live")
+"""Verbs that are not done at a time."""
 _OWN = {"I": "my", "he": "his", "she": "her", "we": "our", "they": "their"}
+_ONLY = ("mother", "father")
+"""Nobody has two."""
 _HOURS = tuple(
     Phrase(f"at {n.en} o'clock", f"à {n.fr} heures", f"um {n.de} Uhr", f"a las {n.es}") for n in NUMBERS[:10]
 )
@@ -79,7 +86,15 @@ def _adjective(draw: Draw, noun: Noun, share: float) -> Adjective | None:
 
 
 def _noun(draw: Draw, kinds: Sequence[str]) -> Noun:
-    return _pick(draw, of_kinds(_pick(draw, kinds)))
+    """Half the time any of the nouns, half the time any of the kinds first: small kinds and large ones come up."""
+    return _pick(draw, of_kinds(*kinds) if draw.chance(0.5) else of_kinds(_pick(draw, kinds)))
+
+
+def _ownable(noun: Noun) -> bool:
+    """Whether a possessive fits: a brother, a dog, a lamp; no wolf, no river, and no man, who would be a husband."""
+    if noun.kinds & {"person", "animal"}:
+        return bool(noun.kinds & {"known", "pet"})
+    return not noun.kinds & {"surface", "landmark", "water"}
 
 
 def _phrase(draw: Draw, noun: Noun, owner: str = "", *, adjective: float = 0.35) -> NounPhrase:
@@ -98,15 +113,22 @@ def _phrase(draw: Draw, noun: Noun, owner: str = "", *, adjective: float = 0.35)
         return NounPhrase(noun, "some", True, chosen, _pick(draw, NUMBERS))
     if at < 0.88:
         return NounPhrase(noun, "this", draw.chance(0.4), chosen)
-    return NounPhrase(noun, owner or _pick(draw, POSSESSIVES), draw.chance(0.3), chosen)
+    determiner = owner or _pick(draw, POSSESSIVES)
+    return NounPhrase(noun, determiner if _ownable(noun) else "the", draw.chance(0.3), chosen)
 
 
 def _definite(draw: Draw, noun: Noun, *, adjective: float = 0.0, many: float = 0.25) -> NounPhrase:
     determiner = "the" if draw.chance(0.75) else "this" if draw.chance(0.4) else _pick(draw, POSSESSIVES)
+    if determiner in POSSESSIVES and not _ownable(noun):
+        determiner = "the"
+    if noun.en in _ONLY and determiner in POSSESSIVES:
+        many = 0.0
     return NounPhrase(noun, determiner, not noun.mass and draw.chance(many), _adjective(draw, noun, adjective))
 
 
-def _place(draw: Draw, noun: Noun) -> NounPhrase:
+def _place(draw: Draw, noun: Noun, *, many: float = 0.0) -> NounPhrase:
+    if draw.chance(many):
+        return NounPhrase(noun, "the" if draw.chance(0.7) else "this", True)
     determiner = "the" if draw.chance(0.8) else "a" if draw.chance(0.6) else "this"
     return NounPhrase(noun, determiner, False, _adjective(draw, noun, 0.2))
 
@@ -118,7 +140,7 @@ def _subject(draw: Draw, kinds: Sequence[str], *, names: bool = True, both: bool
     if kind == "person" and at < 0.25:
         return Pronoun(_pick(draw, PRONOUNS))
     if kind == "person" and at < 0.38 and names:
-        return Name(draw.first_name())
+        return _first_name(draw)
     if at < 0.48 and both:
         other = _noun(draw, (kind,))
         if other is not noun:
@@ -140,7 +162,7 @@ def _owner(subject: Who) -> str:
 def _time(draw: Draw, tense: str) -> Phrase:
     own = {"present": PRESENT_TIMES, "past": PAST_TIMES, "future": FUTURE_TIMES}[tense]
     at = draw.random.random()
-    return _pick(draw, own if at < 0.35 else _HOURS if at < 0.55 else TIMES)
+    return _pick(draw, own if at < 0.22 else _HOURS if at < 0.4 else TIMES)
 
 
 def _fronted(draw: Draw, when: Phrase | None) -> bool:
@@ -153,18 +175,39 @@ def _tense(draw: Draw, verb: Verb) -> str:
     return "present" if tense == "past" and not verb.en_past else tense
 
 
+def _other(draw: Draw, kinds: Sequence[str], subject: Who) -> Noun:
+    """A noun that is not the subject's."""
+    while True:
+        noun = _noun(draw, kinds)
+        if not (isinstance(subject, NounPhrase) and subject.noun is noun):
+            return noun
+
+
 def _thing(draw: Draw, verb: Verb, subject: Who) -> NounPhrase | Name:
-    noun = _noun(draw, verb.things)
+    noun = _other(draw, verb.things, subject)
     if verb.en == "visit" and draw.chance(0.2):
         return _city(draw)
     if "person" in noun.kinds:
         if draw.chance(0.2):
-            return Name(draw.first_name())
+            return _first_name(draw)
         owner = _owner(subject)
         return NounPhrase(
-            noun, owner if draw.chance(0.35) else "the", draw.chance(0.3), _adjective(draw, noun, 0.25)
+            noun,
+            owner if draw.chance(0.35) and _ownable(noun) else "the",
+            draw.chance(0.3),
+            _adjective(draw, noun, 0.25),
         )
-    return _phrase(draw, noun, _owner(subject))
+    phrase = _phrase(draw, noun, _owner(subject))
+    if "a" in verb.marks and "animal" in noun.kinds and phrase.determiner == "some" and not phrase.number:
+        return replace(phrase, determiner="the")
+    return phrase
+
+
+def _first_name(draw: Draw) -> Name:
+    while True:
+        name = draw.first_name()
+        if name not in _WORDLIKE:
+            return Name(name)
 
 
 def _city(draw: Draw) -> Name:
@@ -181,13 +224,13 @@ def acting(draw: Draw) -> Sentence:
     thing = _thing(draw, verb, subject)
     at = draw.random.random()
     tense = _tense(draw, verb)
-    if at < 0.2:
+    if at < 0.2 and verb.en != "lose":
         return Action(subject, verb, modal=_pick(draw, MODALS), thing=thing)
     if at < 0.4:
         if isinstance(thing, NounPhrase) and (thing.number or (thing.determiner == "a" and verb.en != "have")):
-            thing = NounPhrase(thing.noun, "the", thing.many, thing.adjective)
+            thing = replace(thing, determiner="the", number=None)
         return Action(subject, verb, tense, thing=thing, negative=True)
-    if at < 0.7:
+    if at < 0.78 and verb.en not in _LASTING:
         return Action(subject, verb, tense, thing=thing, when=_time(draw, tense), fronted=draw.chance(0.5))
     return Action(subject, verb, tense, thing=thing)
 
@@ -197,11 +240,12 @@ def giving(draw: Draw) -> Sentence:
     verb = _pick(draw, GIVING)
     subject = _subject(draw, verb.doers, both=False)
     thing = _phrase(draw, _noun(draw, verb.things), _owner(subject), adjective=0.25)
-    person = _noun(draw, ("person",))
-    own = _owner(subject) if draw.chance(0.3) else "the"
-    recipient = Name(draw.first_name()) if draw.chance(0.2) else NounPhrase(person, own, draw.chance(0.3))
+    person = _other(draw, ("person",), subject)
+    own = _owner(subject) if draw.chance(0.3) and _ownable(person) else "the"
+    many = draw.chance(0.3) and (own == "the" or person.en not in _ONLY)
+    recipient = _first_name(draw) if draw.chance(0.2) else NounPhrase(person, own, many)
     tense = _tense(draw, verb)
-    when = _time(draw, tense) if draw.chance(0.25) else None
+    when = _time(draw, tense) if draw.chance(0.45) else None
     return Action(
         subject, verb, tense, thing=thing, recipient=recipient, when=when, fronted=_fronted(draw, when)
     )
@@ -224,7 +268,7 @@ def doing(draw: Draw) -> Sentence:
         return Action(subject, verb, way=way, where=where, modal=_pick(draw, MODALS))
     if at < 0.6:
         return Action(subject, verb, tense, way=way, where=where, negative=True)
-    when = _time(draw, tense) if draw.chance(0.5) and verb.en != "live" else None
+    when = _time(draw, tense) if draw.chance(0.6) and verb.en not in _LASTING else None
     return Action(subject, verb, tense, way=way, where=where, when=when, fronted=_fronted(draw, when))
 
 
@@ -236,8 +280,10 @@ def going(draw: Draw) -> Sentence:
     if tense == "past" and (isinstance(subject, Name) or subject in _OF_ANY_GENDER):
         tense = "present"
     way = "to" if verb.en == "go" else "from"
-    where: NounPhrase | Name = _city(draw) if draw.chance(0.25) else _place(draw, _noun(draw, ("place",)))
-    when = _time(draw, tense) if draw.chance(0.5) else None
+    where: NounPhrase | Name = (
+        _city(draw) if draw.chance(0.25) else _definite(draw, _noun(draw, ("place",)), adjective=0.2, many=0.0)
+    )
+    when = _time(draw, tense) if draw.chance(0.6) else None
     negative = when is None and draw.chance(0.3)
     return Action(
         subject, verb, tense, way=way, where=where, when=when, fronted=_fronted(draw, when), negative=negative
@@ -247,13 +293,14 @@ def going(draw: Draw) -> Sentence:
 def being(draw: Draw) -> Sentence:
     """The shoes are not expensive. She was tired."""
     adjective = _pick(draw, ADJECTIVES)
-    noun = _noun(draw, adjective.kinds)
+    kind = _pick(draw, adjective.kinds)
+    noun = _noun(draw, (kind,))
     past, negative = draw.chance(0.3), draw.chance(0.25)
     at = draw.random.random()
-    if "person" in adjective.kinds and at < 0.2:
+    if kind in ("person", "child", "adult") and at < 0.4:
         return Being(Pronoun(_pick(draw, ("he", "she", "they"))), adjective, past, negative)
-    if at < 0.35 and not noun.mass:
-        other = _noun(draw, adjective.kinds)
+    if at < 0.5 and not noun.mass:
+        other = _noun(draw, (kind,))
         if other is not noun and not other.mass:
             return Being(Both(NounPhrase(noun), NounPhrase(other)), adjective, past, negative)
     return Being(_definite(draw, noun, many=0.35), adjective, past, negative)
@@ -262,8 +309,8 @@ def being(draw: Draw) -> Sentence:
 def standing(draw: Draw) -> Sentence:
     """The lamp is behind the sofa."""
     preposition = _pick(draw, PREPOSITIONS)
-    thing = _noun(draw, ("object", "animal", "clothing", "fruit"))
-    where = _place(draw, _noun(draw, _WHERE[preposition.en]))
+    thing = _noun(draw, ("object", "animal", "clothing", "fruit", "food", "drink"))
+    where = _place(draw, _noun(draw, _WHERE[preposition.en]), many=0.15)
     return Standing(_definite(draw, thing, adjective=0.25), preposition, where, draw.chance(0.3))
 
 
@@ -271,7 +318,7 @@ def existing(draw: Draw) -> Sentence:
     """There are four red chairs in the kitchen."""
     preposition = _pick(draw, PREPOSITIONS)
     noun = _noun(draw, ("object", "animal", "clothing", "fruit"))
-    where = _place(draw, _noun(draw, _WHERE[preposition.en]))
+    where = _place(draw, _noun(draw, _WHERE[preposition.en]), many=0.15)
     chosen = _adjective(draw, noun, 0.35)
     if draw.chance(0.45):
         return Existing(NounPhrase(noun, "a", False, chosen), preposition, where)
@@ -282,7 +329,7 @@ def existing(draw: Draw) -> Sentence:
 def liking(draw: Draw) -> Sentence:
     """The girl likes apples. They do not like cheese."""
     subject = _subject(draw, ("person",), both=False)
-    noun = _noun(draw, ("fruit", "animal", "food", "drink", "clothing"))
+    noun = _noun(draw, ("fruit", "animal", "food", "food", "drink", "drink", "dish", "clothing"))
     assert not isinstance(subject, Both)
     return Liking(subject, NounPhrase(noun, "all", not noun.mass), draw.chance(0.3))
 
@@ -305,7 +352,7 @@ def comparing(draw: Draw) -> Sentence:
 def asking(draw: Draw) -> Sentence:
     """Where are my keys? Who bought the lamp?"""
     if draw.chance(0.6):
-        noun = _noun(draw, ("object", "animal", "clothing", "person", "place", "furniture", "vehicle"))
+        noun = _noun(draw, ("object", "animal", "clothing", "person", "place", "furniture", "vehicle", "drink"))
         return AskingWhere(_definite(draw, noun, adjective=0.3, many=0.3))
     verb = _pick(draw, TRANSITIVE)
     noun = _noun(draw, verb.things)
@@ -314,20 +361,23 @@ def asking(draw: Draw) -> Sentence:
 
 
 PATTERNS: tuple[tuple[float, Callable[[Draw], Sentence]], ...] = (
-    (0.34, acting),
+    (0.38, acting),
     (0.08, giving),
-    (0.12, doing),
-    (0.07, going),
-    (0.14, being),
-    (0.07, standing),
-    (0.06, existing),
-    (0.05, liking),
-    (0.04, comparing),
+    (0.09, doing),
+    (0.05, going),
+    (0.13, being),
+    (0.08, standing),
+    (0.08, existing),
+    (0.06, liking),
+    (0.03, comparing),
     (0.03, asking),
 )
 
 
+_SHARES = [share for share, _ in PATTERNS]
+
+
 def sentence(draw: Draw) -> Sentence:
     """Any sentence, with or without held-out combinations."""
-    _, make = draw.random.choices(PATTERNS, [share for share, _ in PATTERNS])[0]
+    _, make = draw.random.choices(PATTERNS, _SHARES)[0]
     return make(draw)

@@ -97,7 +97,7 @@ def _object(verb: Verb, thing: NounPhrase | Name, *, bare: bool = False) -> str:
     if isinstance(thing, Name):
         return thing.text if not verb.marks & {"a"} else f"a {thing.text}"
     personal = "a" in verb.marks and not thing.noun.kinds.isdisjoint(_ALIVE)
-    return phrase(thing, "a" if personal and thing.determiner != "some" else "", bare=bare)
+    return phrase(thing, "a" if personal else "", bare=bare)
 
 
 def _where(said: Action) -> str:
