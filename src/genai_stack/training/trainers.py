@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from .batches import Collator, PairCollator
+from .learned import only_learned
 from .models import adapter_config, with_adapter
 from .optimizers import MuonWithAdamW
 from .spec import TrainingSpec
@@ -16,7 +17,11 @@ from .watcher import Watcher
 
 
 class SequenceTrainer(Watched, Trainer):
-    pass
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+        if self.args.torch_compile or not self.model_accepts_loss_kwargs:
+            return super().compute_loss(model, inputs, *args, **options)
+        with only_learned(self.model, inputs) as fewer:
+            return super().compute_loss(model, fewer, *args, **options)
 
 
 def trainer_arguments(spec: TrainingSpec, arguments: dict[str, Any]) -> Any:
