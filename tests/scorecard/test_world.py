@@ -116,3 +116,9 @@ def test_a_summary_is_marked_twice() -> None:
         ("summarize, none invented", 0.0, 0.95, False),
     ]
     assert card.mapping_rises is None
+
+
+def test_held_out_questions_come_to_an_end() -> None:
+    """With this seed the pairs of a table's first patients leave none for the last."""
+    (series,) = world.series(CHAT, ["answer"], count=120, seed=15)
+    assert len(series.questions) == 120
