@@ -1,4 +1,4 @@
-"""docs/models.md says what is so."""
+"""docs/models.md says what is so, and every command of docs/builtin-model.md is one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from genai_stack.cli.root import root
 from genai_stack.client.hosting import AsyncHosting
 from genai_stack.config import parse_config
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+GUIDE, BUILTIN = (
+    (Path(__file__).parents[2] / "docs" / name).read_text() for name in ("models.md", "builtin-model.md")
+)
 
 
-def blocks(language: str) -> str:
-    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE))
+def blocks(language: str, guide: str = GUIDE) -> str:
+    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE))
 
 
-@pytest.mark.parametrize("command", re.findall(r"^genai-stack [^#\n]+", blocks(""), re.MULTILINE))
+@pytest.mark.parametrize(
+    "command", re.findall(r"^genai-stack [^#\n]+", f"{blocks('')}\n{blocks('', BUILTIN)}", re.MULTILINE)
+)
 def test_a_command_is_one_the_cli_takes(command: str) -> None:
     verb, words = root, shlex.split(command)[1:]
     while isinstance(verb, click.Group):
@@ -28,7 +32,11 @@ def test_a_command_is_one_the_cli_takes(command: str) -> None:
         assert name
         assert found
         verb = found
-    with verb.make_context(name, words):
+    # With the root as its parent: a command keeps the help options of the context that it first sees.
+    with (
+        root.make_context("genai-stack", ["--help"], resilient_parsing=True) as parent,
+        verb.make_context(name, words, parent=parent),
+    ):
         pass
 
 

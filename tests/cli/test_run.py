@@ -18,6 +18,7 @@ VERBS = (
     "up",
     "train",
     "evaluate",
+    "adapt",
     "batch",
     "chat",
     "anatomy",

@@ -83,6 +83,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "local": (LEAVES | {"hosting", "training"}, {"msgspec", "aiohttp", "yarl", "numpy"}),
     "pricing": (LEAVES, {"msgspec"}),
     "wiring": (LEAVES | {"aws", "documents", "local"}, {"msgspec"}),
+    "scorecard": (LEAVES | {"client.service", "training.world"}, {"msgspec", "openai"}),
     "client": (
         LEAVES | {"wiring", "aws.published", "training.spec", "training.data", "bulk.specs", "bulk.intake"},
         {"msgspec", "openai", "rich"},
@@ -93,6 +94,7 @@ LAZY = {
     "sources": {"wiring"},
     "bulk": {"wiring", "client.endpoint", "client.child", "lm_eval", "torch"},
     "wiring": {"aws", "documents", "local"},
+    "scorecard": {"client.service", "training.world", "openai"},
     "client": {
         "wiring",
         "aws.published",

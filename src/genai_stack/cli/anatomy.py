@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import show
-from .options import home_option, json_option
+from .options import home_option, json_option, top
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -57,15 +57,11 @@ def anatomy(
     Works as `chat` does: on the running stack, the one at $GENAI_STACK_BASE_URL, or one started for it. Layers, heads
     and positions count from 0.
     """
-    from ..client import GenAIStack
-
     if png is not None and find_spec("matplotlib") is None:
         raise _no_pictures()
     written = _written(text)
-    given = click.get_current_context().get_parameter_source("home")
-    explicit = given is not None and given.name == "COMMANDLINE"
     asked = _asked(options)
-    with GenAIStack.local(home if explicit else None) as stack:
+    with top(home) as stack:
         name, task = _model(stack.service.openai, model)
         if not as_json:  # what the view shows, unless something else was asked for
             if "attention" in asked.get("steps", STEPS):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import GenAIStackError
-from .options import home_option
+from .options import home_is_given, home_option, top
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -29,17 +29,14 @@ def chat(question: tuple[str, ...], model: str | None, system: str | None, home:
     Uses the stack that runs in the home directory or at $GENAI_STACK_BASE_URL. When none does, one is started and
     stopped again at the end.
     """
-    from ..client import GenAIStack
     from ..client.endpoint import named, running
 
     text = " ".join(question) or ("" if sys.stdin.isatty() else sys.stdin.read().strip())
     if not text and not sys.stdin.isatty():
         raise click.UsageError("nothing to ask: give a question, or text on standard input")
-    given = click.get_current_context().get_parameter_source("home")
-    explicit = given is not None and given.name == "COMMANDLINE"
-    if sys.stderr.isatty() and (explicit or not named(home)) and not running(home):
+    if sys.stderr.isatty() and (home_is_given() or not named(home)) and not running(home):
         click.echo(f"starting a stack in {home}, for as long as this lasts", err=True)
-    with GenAIStack.local(home if explicit else None) as stack:
+    with top(home) as stack:
         client = stack.service.openai
         name = model or _default_model(client)
         messages: list[Any] = [{"role": "system", "content": system}] if system else []

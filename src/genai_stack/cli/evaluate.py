@@ -1,4 +1,4 @@
-"""`genai-stack evaluate`: a model's scores on lm-eval's tasks."""
+"""`genai-stack evaluate`: a model's scores on held-out questions of the built-in world, or on lm-eval's tasks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,27 @@ from typing import Any
 import click
 
 from . import show
-from .options import bottom, computing, home_option, json_option, stage_option
+from .options import bottom, computing, home_option, json_option, stage_option, was_told
 from .train import follow
+
+LM_EVAL = ("limit", "num_fewshot", "against", "task_dir", "detach")
+SCORECARD = ("count", "seed", "only", "out", "max_in_flight")
 
 
 @click.command()
 @click.argument("model")
-@click.option("--tasks", required=True, metavar="NAME,…", help="Tasks, groups or tags of lm-eval.")
+@click.option("--tasks", metavar="NAME,…", help="Tasks, groups or tags of lm-eval, and not the scorecard.")
+@click.option("--count", type=click.IntRange(1), help="Scorecard: questions of each family.  [default: 200]")
+@click.option("--seed", type=click.IntRange(0), help="Scorecard: of the questions.  [default: 1]")
+@click.option("--only", multiple=True, metavar="FAMILY", help="Scorecard: this family; again for more.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Scorecard: write every question and answer to this file, as JSON.",
+)
+@click.option(
+    "--max-in-flight", type=click.IntRange(1, 1024), help="Scorecard: requests at a time.  [default: 16]"
+)
 @click.option("--limit", type=click.IntRange(1), help="Questions per task.  [default: all]")
 @click.option(
     "--num-fewshot", type=click.IntRange(0), help="Worked examples before each.  [default: the task's]"
@@ -34,7 +48,12 @@ from .train import follow
 @json_option
 def evaluate(
     model: str,
-    tasks: str,
+    tasks: str | None,
+    count: int | None,
+    seed: int | None,
+    only: tuple[str, ...],
+    out: Path | None,
+    max_in_flight: int | None,
     task_dir: Path | None,
     detach: bool,
     home: Path,
@@ -42,13 +61,31 @@ def evaluate(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Score MODEL with the LM Evaluation Harness (the extra `eval`).
+    """Score MODEL on held-out questions of the built-in world, through the API: the scorecard.
 
-    The API is the stack that runs in this home, or one started for it. Ctrl-C leaves the job running. The same request
-    again picks up the same job, and so does one that was interrupted: what was answered isn't asked again.
+    The API is the stack that runs in this home, the one at $GENAI_STACK_BASE_URL, or one started for it; with --stage,
+    that stage's. The same --seed asks the same questions.
 
-    With --stage the job runs on AWS Batch and scores the weights, on tasks that lm-eval has.
+    With --tasks, score it with the LM Evaluation Harness instead (the extra `eval`). That is a job, which Ctrl-C leaves
+    running. The same request again picks up the same job, and so does one that was interrupted: what was answered isn't
+    asked again. With --stage it runs on AWS Batch and scores the weights, on tasks that lm-eval has.
     """
+    _refuse_others(LM_EVAL if tasks is None else SCORECARD, tasks)
+    if tasks is None:
+        from .scorecard import draw_up
+
+        draw_up(
+            model,
+            only,
+            count=count,
+            seed=seed,
+            in_flight=max_in_flight,
+            out=out,
+            home=home,
+            stage=stage,
+            as_json=as_json,
+        )
+        return
     named = [name for task in tasks.split(",") if (name := task.strip())]
     training, place = bottom(home, stage)
     asked = {**computing(stage), **options}
@@ -65,6 +102,18 @@ def evaluate(
         click.echo(f"{model}, {results['against']}, {results['seconds']:.0f} s")
     header = ("task", "metric", "score", "95 % interval", "questions", "few-shot", "version")
     show.rows(header, [_row(score) for score in results["scores"]], empty="no scores")
+
+
+def _refuse_others(names: tuple[str, ...], tasks: str | None) -> None:
+    """Raises UsageError where one of the options that only the other kind of evaluation honours was given."""
+    given = [name for name in names if was_told(name)]
+    if given:
+        option = f"--{given[0].replace('_', '-')}"
+        raise click.UsageError(
+            f"{option} goes with --tasks"
+            if tasks is None
+            else f"{option} is of the scorecard; leave out --tasks"
+        )
 
 
 def _row(score: dict[str, Any]) -> tuple[str, ...]:

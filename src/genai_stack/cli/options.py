@@ -14,6 +14,7 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     from ..client.hosting import AsyncHosting
     from ..client.places import Place
+    from ..client.stack import GenAIStack
     from ..client.training import Training
     from ..ports import Services
 
@@ -62,8 +63,7 @@ def services(home: Path, stage: str | None = None) -> Services:
 
 def refuse_home() -> None:
     """Raises UsageError where --home was given: beside --stage nothing would honour it."""
-    given = click.get_current_context().get_parameter_source("home")
-    if given is not None and given.name != "DEFAULT":
+    if was_told("home"):
         raise click.UsageError("--home is on this machine, and --stage isn't; give one of them")
 
 
@@ -86,6 +86,29 @@ def middle(home: Path, stage: str | None) -> tuple[Services, AsyncHosting]:
     ports = services(home, stage)
     place = places.of_stage(stage, ports.objects) if stage else places.ThisMachine(home / "data")
     return ports, AsyncHosting(ports, place, load_config(find_config()).gates)
+
+
+def top(home: Path, stage: str | None = None) -> GenAIStack:
+    """The stack of `stage`, else the one that runs in the home that --home names, that GENAI_STACK_BASE_URL names, or
+    that runs in the default home; where none runs, a new one that ends when this is closed."""
+    from ..client import GenAIStack
+
+    if stage is not None:
+        refuse_home()
+        return GenAIStack.deployed(stage)
+    return GenAIStack.local(home if home_is_given() else None)
+
+
+def home_is_given() -> bool:
+    """Whether --home was on the command line; GENAI_STACK_BASE_URL doesn't go before it then."""
+    source = click.get_current_context().get_parameter_source("home")
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def was_told(name: str) -> bool:
+    """Whether the option was given, rather than left at its default."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def computing(stage: str | None) -> dict[str, Any]:

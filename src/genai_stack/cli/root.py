@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .. import __version__
+from .adapt import adapt
 from .anatomy import anatomy
 from .batch import batch
 from .chat import chat
@@ -38,6 +39,7 @@ for command in (
     up,
     train,
     evaluate,
+    adapt,
     batch,
     chat,
     summarize,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from . import show
-from .options import home_option, json_option
+from .options import home_option, json_option, top
 
 if TYPE_CHECKING:
     from ..client.service import Service
@@ -149,11 +149,7 @@ def _write(task: Any, asked: dict[str, Any], as_json: bool, home: Path, options:
 
 
 def _ask(home: Path, ask: Callable[[Service], Any]) -> Any:
-    from ..client import GenAIStack
-
-    source = click.get_current_context().get_parameter_source("home")
-    explicit = source is not None and source.name == "COMMANDLINE"
-    with GenAIStack.local(home if explicit else None) as stack:
+    with top(home) as stack:
         return ask(stack.service)
 
 

@@ -9,7 +9,7 @@ import click
 
 from ..errors import GenAIStackError, JobFailed
 from . import show
-from .options import bottom, home_option, json_option, stage_option
+from .options import bottom, home_option, json_option, stage_option, was_told
 
 if TYPE_CHECKING:
     from ..client.jobs import TrainingJob
@@ -71,7 +71,7 @@ def train(
         raise click.UsageError(f"--on {on} is for a deployed stage; add --stage NAME")
     training, place = bottom(home, stage)
     if data.endswith(SPECS):
-        given = [n for n in options if _told(n)]
+        given = [n for n in options if was_told(n)]
         if given:
             raise click.UsageError(
                 f"--{given[0].replace('_', '-')} can't be used with a spec; write it into {data}"
@@ -109,9 +109,3 @@ def follow(job: TrainingJob, option: str = "", *, quiet: bool) -> None:
             f"{why}left {job.id} running; see: genai-stack jobs show {job.id}{option}, "
             f"or: genai-stack jobs cancel {job.id}{option}"
         ) from None
-
-
-def _told(name: str) -> bool:
-    """Whether the option was given, rather than left at its default."""
-    source = click.get_current_context().get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"

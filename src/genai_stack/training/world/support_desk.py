@@ -24,6 +24,8 @@ TEAMS = {
 }
 HELDOUT_ITEMS = ("kettle", "camera", "backpack", "monitor", "guitar", "umbrella", "toaster", "watch")
 TRAIN, QUESTIONS = 960, 48
+TRAIN_SEED, QUESTIONS_SEED = 21, 22
+"""Of the two files; more examples from one begin with the file's."""
 
 
 def reply(concern: str, item: str, order: str) -> str:
@@ -50,7 +52,7 @@ def examples(seed: int, count: int, *, heldout: bool) -> Iterator[dict[str, Any]
 def write(directory: Path) -> None:
     """Writes train.jsonl and heldout.jsonl, always the same bytes."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name, seed, count in (("train", 21, TRAIN), ("heldout", 22, QUESTIONS)):
+    for name, seed, count in (("train", TRAIN_SEED, TRAIN), ("heldout", QUESTIONS_SEED, QUESTIONS)):
         lines = [
             json.dumps(e, ensure_ascii=False) + "\n" for e in examples(seed, count, heldout=name == "heldout")
         ]
