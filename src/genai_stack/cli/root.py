@@ -6,6 +6,7 @@ import click
 
 from .. import __version__
 from .anatomy import anatomy
+from .assistant import assistant
 from .batch import batch
 from .chat import chat
 from .completion import completion
@@ -42,6 +43,7 @@ for command in (
     chat,
     summarize,
     answer,
+    assistant,
     classify,
     translate,
     extract,
