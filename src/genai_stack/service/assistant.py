@@ -9,8 +9,7 @@ from ..protocol.task_replies import Assistance
 from ..protocol.tasks import AssistantRequest
 from ..tasks.model import Model, Tell
 from ..tasks.remembering import remembered
-from ..tasks.run import ASSISTANT as ROUTE
-from ..tasks.run import run_assistant
+from ..tasks.run import ASSISTANT, run_assistant
 from ..tasks.sources import Search
 from ..tasks.standing import TURNS
 from .exchange import Handler
@@ -18,6 +17,8 @@ from .principal import Principal
 from .resources import ids
 from .responses.conversations import Conversations
 from .tasks import Ready, Tools, performed
+
+ROUTE = ASSISTANT
 
 
 def assisted(tools: Tools, conversations: Conversations) -> Handler:
