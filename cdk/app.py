@@ -40,7 +40,7 @@ def build(app: cdk.App, config: StackConfig, stage: str, staging: Path, *, check
         cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     training = TrainingStack(app, stage, config.training, staging)
     service = ServiceStack(app, stage, config, training, staging)
-    if config.hosted_models:
+    if config.hosted_models or config.serverless_models:
         # The API looks for models as it starts.
         service.add_stack_dependency(HostingStack(app, stage, config, training, staging))
 

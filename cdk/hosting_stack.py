@@ -18,11 +18,12 @@ from .constructs.endpoint_alarms import EndpointAlarms
 from .constructs.hosting_dashboard import hosting_dashboard
 from .constructs.hosting_roles import attaching_rights, registry_resources
 from .constructs.model_endpoint import ModelEndpoint
+from .constructs.serverless_endpoint import ServerlessEndpoint
 from .training_stack import TrainingStack
 
 
 class HostingStack(cdk.Stack):
-    """One endpoint for each model of the catalogue that has an instance, published under
+    """One endpoint for each model of the catalogue that an account hosts, published under
     `/genai-stack/<stage>/hosting/models`. It stands on the training stack's bucket, key, network and alarm topic."""
 
     def __init__(
@@ -35,7 +36,7 @@ class HostingStack(cdk.Stack):
             description=f"genai-stack {stage}: open models and their fine-tunes on SageMaker",
             tags={names.STAGE_TAG: stage},
         )
-        models = config.hosted_models
+        models, alone = config.hosted_models, config.serverless_models
         alarms = EndpointAlarms(self, "Alarms", topic=training.alarms, stage=stage)
         group = ec2.SecurityGroup(
             self,
@@ -70,7 +71,16 @@ class HostingStack(cdk.Stack):
             )
             alarms.unhandled(placing.function)
             _attach(self, stage, [endpoint.model.name for endpoint in placed], training)
-        hosting_dashboard(self, "Dashboard", stage, list(models))
+        for model in alone:
+            ServerlessEndpoint(
+                self,
+                names.hosted(model.name).rpartition("/")[2],
+                model=model,
+                stage=stage,
+                alarms=alarms,
+                staging=staging,
+            )
+        hosting_dashboard(self, "Dashboard", stage, [*models, *alone])
 
 
 def _attach(scope: Construct, stage: str, models: list[str], training: TrainingStack) -> None:

@@ -35,7 +35,7 @@ class ApiFunction(Construct):
     ) -> None:
         super().__init__(scope, id)
         self.log = storage.log_group("Log", None, config.training, scope=self)
-        models = list(config.hosted_models)
+        models = [*config.hosted_models, *config.serverless_models]
         role = api_role(self, "Role", stage=stage, models=models, storage=storage, log=self.log)
         code = staging / "api"
         bundle_api(config.service, code, tasks=config.tasks)

@@ -106,7 +106,8 @@ def _definitions(scope: Construct, stage: str) -> list[str]:
 def _models(stage: str, models: list[ModelConfig], storage: Storage) -> list[iam.PolicyStatement]:
     """Ask the endpoints; free what a deleted fine-tune holds; keep the registry in step with the records. Nothing here
     makes a component."""
-    at_once = [m.name for m in models if not choices.asynchronous(m)]
+    at_once = [m.name for m in models if not choices.asynchronous(m) and not m.serverless]
+    alone = [m.name for m in models if m.serverless]
     later = [m.name for m in models if choices.asynchronous(m)]
     component = _arn("sagemaker", f"inference-component/{names.components(stage)}")
     statements = []
@@ -123,6 +124,10 @@ def _models(stage: str, models: list[ModelConfig], storage: Storage) -> list[iam
                 component,
             ),
         ]
+    if alone:
+        statements.append(_allow(["sagemaker:InvokeEndpoint"], *(_endpoint(stage, name) for name in alone)))
+        # Whether it answers is its endpoint's to say.
+        statements.append(_allow(["sagemaker:DescribeEndpoint"], *(_endpoint(stage, name) for name in alone)))
     if later:
         statements.append(
             _allow(["sagemaker:InvokeEndpointAsync"], *(_endpoint(stage, name) for name in later))

@@ -36,13 +36,7 @@ class EndpointAlarms(Construct):
             failing, threshold, says = errors, 1, "Requests"
             waiting = _waiting("HasBacklogWithoutCapacity", {"EndpointName": endpoint})
         else:
-            failing = cloudwatch.MathExpression(
-                expression="IF(requests > 0, 100 * errors / requests, 0)",
-                label="Requests that failed (%)",
-                using_metrics={"requests": _metric("Invocations", endpoint), "errors": errors},
-                period=cdk.Duration.minutes(1),
-            )
-            threshold, says = ERROR_PERCENT, f"Over {ERROR_PERCENT} % of requests"
+            failing, threshold, says = _share(endpoint), ERROR_PERCENT, f"Over {ERROR_PERCENT} % of requests"
             component = names.component(self._stage, model.name)
             waiting = _waiting("NoCapacityInvocationFailures", {"InferenceComponentName": component})
         rollback = self._alarm(
@@ -62,6 +56,17 @@ class EndpointAlarms(Construct):
             datapoints=WAITING_PERIODS,
         )
         return [rollback]
+
+    def watch_serverless(self, model: ModelConfig, endpoint: str) -> None:
+        """An alarm for a model without machines: its processors come with each request."""
+        self._alarm(
+            f"Errors{endpoint.rpartition('-')[2]}",
+            f"Over {ERROR_PERCENT} % of requests to {model.name} fail",
+            _share(endpoint),
+            threshold=ERROR_PERCENT,
+            periods=5,
+            datapoints=3,
+        )
 
     def unhandled(self, function: EventFunction) -> None:
         """Alarms when a request for components waits in the function's dead-letter queue."""
@@ -97,6 +102,18 @@ class EndpointAlarms(Construct):
         )
         alarm.add_alarm_action(actions.SnsAction(self._topic))
         return alarm
+
+
+def _share(endpoint: str) -> cloudwatch.MathExpression:
+    return cloudwatch.MathExpression(
+        expression="IF(requests > 0, 100 * errors / requests, 0)",
+        label="Requests that failed (%)",
+        using_metrics={
+            "requests": _metric("Invocations", endpoint),
+            "errors": _metric("Invocation5XXErrors", endpoint),
+        },
+        period=cdk.Duration.minutes(1),
+    )
 
 
 def _metric(name: str, endpoint: str) -> cloudwatch.Metric:

@@ -20,7 +20,7 @@ _ASYNCHRONOUS = ("ApproximateBacklogSize", "ApproximateBacklogSizePerInstance", 
 
 def hosting_dashboard(scope: Construct, id: str, stage: str, models: list[ModelConfig]) -> cloudwatch.Dashboard:
     """Latency, the time to the first piece of a streamed answer, tokens, errors, copies and GPU memory of each model;
-    of one that answers through S3, what waits in place of tokens and copies."""
+    of one that answers through S3, what waits in place of tokens and copies; of one without machines, its memory."""
     board = cloudwatch.Dashboard(scope, id, default_interval=cdk.Duration.hours(3))
     for model in models:
         endpoint = names.endpoint(stage, model.name)
@@ -41,6 +41,11 @@ def hosting_dashboard(scope: Construct, id: str, stage: str, models: list[ModelC
             waiting = [_metric(name, {"EndpointName": endpoint}, "Average") for name in _ASYNCHRONOUS]
             memory = _metric("GPUMemoryUtilization", here, "Average", "/aws/sagemaker/Endpoints")
             board.add_widgets(_graph("Requests that wait", waiting), _graph("GPU memory (%)", [memory]))
+            continue
+        if model.serverless:
+            memory = _metric("MemoryUtilization", here, "Maximum", "/aws/sagemaker/Endpoints")
+            starting = _metric("ModelSetupTime", here, "p99")
+            board.add_widgets(_graph("Memory (%)", [memory]), _graph("Start (µs)", [starting]))
             continue
         at = {"InferenceComponentName": component}
         board.add_widgets(

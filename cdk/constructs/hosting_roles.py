@@ -63,8 +63,29 @@ def model_role(
         names.component_log(names.component(stage, model.name)),
         names.endpoint_log(names.endpoint(stage, model.name)),
     ]
+    for statement in writing_rights(role, groups):
+        role.add_to_policy(statement)
+    if vpc:
+        # The describing ones know no resources, the interface's name comes later.
+        role.add_to_policy(iam.PolicyStatement(actions=list(INTERFACES), resources=["*"]))
+    _explain(role, storage, (*weights, *archives), foreign)
+    return role
+
+
+def writing_rights(role: iam.Role, groups: list[str]) -> list[iam.PolicyStatement]:
+    """What `role`, a model's, writes: its log groups and its metrics."""
     logs = [_arn("logs", f"log-group:{group}{below}") for group in groups for below in ("", ":*")]
-    role.add_to_policy(
+    acknowledge(
+        role,
+        "IAM5",
+        "Resource::*",
+        "GetAuthorizationToken and PutMetricData know no resources, the latter's namespace is a condition; a network "
+        "interface is named when it is made",
+    )
+    for group in groups:
+        finding = f"Resource::arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:{group}:*"
+        acknowledge(role, "IAM5", finding, "the streams of the model's own log group")
+    return [
         iam.PolicyStatement(
             actions=[
                 "logs:CreateLogGroup",
@@ -73,33 +94,17 @@ def model_role(
                 "logs:PutLogEvents",
             ],
             resources=logs,
-        )
-    )
-    # The action knows no resources.
-    role.add_to_policy(
+        ),
+        # The action knows no resources.
         iam.PolicyStatement(
             actions=["cloudwatch:PutMetricData"],
             resources=["*"],
             conditions={"StringLike": {"cloudwatch:namespace": "/aws/sagemaker/*"}},
-        )
-    )
-    if vpc:
-        # The describing ones know no resources, the interface's name comes later.
-        role.add_to_policy(iam.PolicyStatement(actions=list(INTERFACES), resources=["*"]))
-    _explain(role, storage, (*weights, *archives), foreign, groups)
-    return role
+        ),
+    ]
 
 
-def _explain(
-    role: iam.Role, storage: Storage, readable: tuple[str, ...], foreign: list[str], groups: list[str]
-) -> None:
-    acknowledge(
-        role,
-        "IAM5",
-        "Resource::*",
-        "GetAuthorizationToken and PutMetricData know no resources, the latter's namespace is a condition; a network "
-        "interface is named when it is made",
-    )
+def _explain(role: iam.Role, storage: Storage, readable: tuple[str, ...], foreign: list[str]) -> None:
     for pattern in readable:
         acknowledge_objects(role, storage.artefacts, pattern, "a version or an adapter that is promoted later")
     for arn in foreign:
@@ -107,9 +112,6 @@ def _explain(
         acknowledge(
             role, "IAM5", f"Resource::arn:<AWS::Partition>:s3:::{path}", "the files of the model's source"
         )
-    for group in groups:
-        finding = f"Resource::arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:{group}:*"
-        acknowledge(role, "IAM5", finding, "the streams of the model's own log group")
 
 
 def components_rights(stage: str, models: list[str], roles: list[iam.Role]) -> list[iam.PolicyStatement]:

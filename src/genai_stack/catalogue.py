@@ -35,6 +35,8 @@ MEDIA_TASKS: tuple[Task, ...] = ("image", "speech", "music", "video")
 ADAPTER_TASKS: tuple[Task, ...] = ("chat", "embedding")
 CONTEXT = 8192
 """Of a hosted chat model that doesn't say."""
+SERVERLESS = (1024, 2048, 3072, 4096, 5120, 6144)
+"""MB that a serverless endpoint may have (SageMaker, ServerlessConfig.MemorySizeInMB)."""
 POOLS = 5
 """Instance pools an endpoint may have."""
 
@@ -48,14 +50,17 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`builtin`, `minilm`, a model directory (relative to stack.toml), `s3://bucket/prefix` or
     `hf://org/name[@revision]`. A hosted model's is one of the last two."""
     task: Task = "chat"
-    """What the model does. This machine serves chat and embedding."""
+    """What the model does. This machine serves chat and embedding; `anatomy` is an account's alone, on processors that
+    come for a request and go after it."""
     instance: str | tuple[str, ...] = ()
     """The GPU machine it is hosted on (`g6e.xlarge`), or up to five of them, the one to try first before the others.
     Without it the model is served by this machine and by no account."""
     min: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
     """Copies that are always up; 0 lets the last machine go when nobody asks."""
     max: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
-    """Copies at the most."""
+    """Copies at the most; with task `anatomy` texts at once."""
+    memory: int = 0
+    """MB of a model with task `anatomy`, 1,024 to 6,144; 0: 3,072."""
     context: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Tokens of the longest prompt and answer together; 0: 8,192 for chat and moderation, the model's own limit for the
     rest."""
@@ -81,7 +86,17 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def hosted(self) -> bool:
         """Whether an account hosts it, and this machine doesn't serve it."""
-        return bool(self.instance)
+        return bool(self.instance) or self.serverless
+
+    @property
+    def serverless(self) -> bool:
+        """Whether it is hosted without a machine of its own."""
+        return self.task == "anatomy"
+
+    @property
+    def serverless_memory(self) -> int:
+        """MB."""
+        return self.memory or SERVERLESS[2]
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -127,6 +142,11 @@ def refuse_misfit(model: ModelConfig, refuse: Refuse, *, hub: bool, region: str 
     if not model.hosted:
         _refuse_local(model, refuse)
         return
+    if model.serverless:
+        _refuse_serverless(model, refuse, region)
+        return
+    if model.memory:
+        refuse('goes with task = "anatomy" only; leave it out', "memory")
     _refuse_machines(model, refuse)
     _refuse_source(model, refuse, hub)
     _refuse_container(model, refuse, region)
@@ -148,6 +168,25 @@ def _refuse_local(model: ModelConfig, refuse: Refuse) -> None:
                 'only a hosted model has it; give it an instance, such as "g6e.xlarge", or leave it out',
                 field.name,
             )
+
+
+def _refuse_serverless(model: ModelConfig, refuse: Refuse, region: str | None) -> None:
+    if "://" in model.source:
+        refuse(
+            f"{model.source} would have to be fetched first; bring the model to a directory beside stack.toml, or name "
+            "builtin or minilm",
+            "source",
+        )
+    if model.instance:
+        refuse("a model taken apart stands on no machine of its own; leave it out, and say memory", "instance")
+    if model.memory and model.memory not in SERVERLESS:
+        refuse(f"SageMaker has {', '.join(map(str, SERVERLESS))} MB", "memory")
+    for field in _OF_HOSTED:
+        default: Any = {} if field.name == "environment" else field.default
+        if field.name not in ("max", "memory") and getattr(model, field.name) != default:
+            refuse("a model taken apart has source, max and memory; leave it out", field.name)
+    if region and region not in REGISTRIES:
+        refuse(f"AWS keeps no containers for region {region!r}; deploy to another, such as us-east-1", "task")
 
 
 def _refuse_machines(model: ModelConfig, refuse: Refuse) -> None:

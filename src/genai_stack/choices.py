@@ -135,6 +135,27 @@ def hosted(model: ModelConfig, endpoint: str, role: str, image: str, alarms: tup
     )
 
 
+def serverless(model: ModelConfig, endpoint: str, role: str, image: str) -> HostedModel:
+    """The same of one on serverless processors."""
+    return HostedModel(
+        name=model.name,
+        task=model.task,
+        source=model.source.rpartition("/")[2],  # of a directory no more than its name
+        endpoint=endpoint,
+        role=role,
+        image=image,
+        environment={},
+        cpus=0,
+        memory_mb=model.serverless_memory,
+        accelerators=0,
+        min_copies=0,
+        max_copies=model.max,
+        requests_per_copy=1,
+        startup_seconds=60,
+        serverless=True,
+    )
+
+
 def refuse_large(model: ModelConfig, refuse: Refuse) -> None:
     """Calls `refuse` on a model of which more would have to be published than a parameter holds."""
     longest = "x" * LONGEST_REFERENCE

@@ -194,13 +194,18 @@ class StackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def local_models(self) -> tuple[ModelConfig, ...]:
-        """The models this machine serves: those without an instance."""
+        """The models this machine serves: those that no account hosts."""
         return tuple(m for m in self.models if not m.hosted)
 
     @property
     def hosted_models(self) -> tuple[ModelConfig, ...]:
         """The models an account hosts: those with an instance. This machine doesn't serve them."""
-        return tuple(m for m in self.models if m.hosted)
+        return tuple(m for m in self.models if m.hosted and not m.serverless)
+
+    @property
+    def serverless_models(self) -> tuple[ModelConfig, ...]:
+        """Those that an account hosts without an instance."""
+        return tuple(m for m in self.models if m.serverless)
 
     @property
     def default_model(self) -> str | None:
@@ -212,8 +217,9 @@ class StackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         or hf:// source, named after it. Raises ConfigError when that name is taken by another source."""
         known = next((m for m in self.models if m.name == model), None)
         if known is not None and known.hosted:
+            where = known.instances[0] if known.instances else "serverless processors"
             raise ConfigError(
-                f"{model} is hosted in an account (on {known.instances[0]}), and this machine doesn't serve it; "
+                f"{model} is hosted in an account (on {where}), and this machine doesn't serve it; "
                 f"serve its source, {known.source}, or name an entry of {FILE_NAME} without an instance"
             )
         chosen = known or ModelConfig(derived_name(model), _absolute(model, Path.cwd()))
@@ -395,7 +401,7 @@ def _refuse_models(config: StackConfig, lines: dict[TomlPath, int], file: str, r
             raise ConfigError(f"{_dotted(where)}: {message}", file=file, line=line_of(lines, where))
 
         refuse_misfit(model, refuse, hub=hub, region=region)
-        if model.hosted:
+        if model.instance:
             refuse_large(model, refuse)
 
 

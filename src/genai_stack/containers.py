@@ -28,6 +28,10 @@ TEXT = Container("vllm", "server-sagemaker-cuda-v2.5", (13, 0))
 """vLLM behind SageMaker's contract; `CustomAttributes: route=…` names the route, `SM_VLLM_<NAME>` an option of it."""
 MEDIA = Container("vllm", "omni-sagemaker-cuda-v1.5", (13, 0))
 """vLLM-Omni, with the same contract."""
+PROCESSORS = Container("huggingface-pytorch-inference", "2.6.0-transformers5.5.3-cpu-py312-ubuntu22.04", (0, 0))
+"""Python 3.12 with NumPy, tokenizers and Jinja2, and no CUDA. Its server calls `model_fn` and `transform_fn` of
+`code/inference.py` in the model's archive (aws/sagemaker-huggingface-inference-toolkit 2.6,
+handler_service.py)."""
 TRAINING = Container("huggingface-pytorch-training", "2.11-transformers5.13-cu130-amzn2023-sagemaker", (13, 0))
 """PyTorch 2.11, CUDA 13.0, Python 3.12 on Amazon Linux 2023."""
 CONTAINERS: dict[Task, Container] = {

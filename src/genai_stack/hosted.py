@@ -8,7 +8,16 @@ from typing import Literal
 import msgspec
 
 Task = Literal[
-    "chat", "embedding", "rerank", "moderation", "image", "speech", "transcription", "music", "video"
+    "chat",
+    "embedding",
+    "rerank",
+    "moderation",
+    "image",
+    "speech",
+    "transcription",
+    "music",
+    "video",
+    "anatomy",
 ]
 
 
@@ -37,3 +46,11 @@ class HostedModel(msgspec.Struct, frozen=True):
     alarms: tuple[str, ...] = ()
     asynchronous: bool = False
     """Answers through S3 (InvokeEndpointAsync), for work that outlasts a request."""
+    serverless: bool = False
+    """Takes texts apart (/v1/anatomy) on processors that come for a request and go after it."""
+
+    @property
+    def placed(self) -> bool:
+        """Whether it answers from inference components, which are promoted and moved; else its endpoint serves the
+        catalogue's source."""
+        return not (self.asynchronous or self.serverless)

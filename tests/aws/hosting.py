@@ -16,21 +16,20 @@ BODY = b'{"model": "m"}'
 TEXT = 'data: {"choices": [{"delta": {"content": "größer €"}}]}\n\ndata: [DONE]\n\n'.encode()
 
 
-def hosted(name: str, *, asynchronous: bool = False) -> HostedModel:
+def hosted(name: str, **more: bool) -> HostedModel:
     endpoint = names.endpoint("dev", name)
-    return HostedModel(
-        name, "chat", "hf://o/n", endpoint, "role", "image", {}, 1, 1, 1, 1, 1, 1, 60, asynchronous=asynchronous
-    )
+    return HostedModel(name, "chat", "hf://o/n", endpoint, "role", "image", {}, 1, 1, 1, 1, 1, 1, 60, **more)
 
 
 class Registry:
-    """Three models: `m`, its adapter `a`, and `film`, which answers through S3."""
+    """Four models: `m`, its adapter `a`, `film`, which answers through S3, and `open`, which is taken apart."""
 
     def __init__(self) -> None:
         versions = (
             ModelVersion("m", "x"),
             ModelVersion("a", "y", base="m"),
             ModelVersion("film", "z", "video"),
+            ModelVersion("open", "builtin", "anatomy"),
         )
         self.versions = {version.name: version for version in versions}
         self.versions["film:a"] = ModelVersion("film:a", "y", base="film")
@@ -60,6 +59,7 @@ class Bucket:
 
 def made(bucket: Any = None, **options: Any) -> SageMakerHost:
     models = {"m": hosted("m"), "film": hosted("film", asynchronous=True)}
+    models["open"] = hosted("open", serverless=True)
     lasting = Lasting("questions", lambda _: bucket, seconds=1.0, pauses=(0.01,)) if bucket else None
     registry: Any = Registry()
     components: Any = None

@@ -332,3 +332,14 @@ def test_the_templates_of_a_stage_tell_its_idle_price(fit: Fit, stage: str, tmp_
     (out / "manifest.json").write_text(json.dumps({"artifacts": {"S": artifact}}))
     _, found = doctor(stage)
     assert any("1.00 USD a month" in text and "1 without a price" in text for _, text in those(found, "warn"))
+
+
+def test_a_model_without_machines_has_an_image_and_its_memory(
+    aws: Account, fit: Fit, stage: str, tmp_path: Path
+) -> None:
+    more = '[[model]]\nname = "open"\nsource = "builtin"\ntask = "anatomy"\nmax = 4\n'
+    (tmp_path / "stack.toml").write_text(CONFIG + more)
+    _, found = doctor(stage)
+    assert ("model", "open has 3072 MB, and takes 4 texts at once") in those(found, "ok")
+    assert [one for one in found if one.topic == "image" and one.found.startswith("open: ")]
+    assert not [one for one in found if one.topic in ("quota", "zones") and "open:" in one.found]

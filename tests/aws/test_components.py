@@ -304,7 +304,7 @@ def test_all_is_removed_adapters_first(
 
 
 def test_an_asynchronous_endpoint_has_no_components(components: Components, hosted: HostedModel) -> None:
-    with pytest.raises(RequestError, match="asynchronously"):
+    with pytest.raises(RequestError, match="no components to move"):
         components.serve(msgspec.structs.replace(hosted, asynchronous=True), NEXT)
 
 

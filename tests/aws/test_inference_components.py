@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 
 from genai_stack import names
 from genai_stack.aws.components import Components
-from genai_stack.errors import EngineFailed, NotDeployedError, NotFound, Overloaded
+from genai_stack.errors import EngineFailed, NotDeployedError, NotFound, Overloaded, RequestError
 from genai_stack.ports import ModelVersion
 from tests.aws.hosting import hosted
 
@@ -104,9 +104,12 @@ def test_what_is_up_has_a_copy(components: Components, stub: Stubber) -> None:
     assert components.up() == frozenset()
 
 
+@pytest.mark.parametrize("kind", ["asynchronous", "serverless"])
 @pytest.mark.parametrize("status", ["InService", "OutOfService", None])
-def test_a_model_that_answers_through_s3_is_up_with_its_endpoint(stub: Stubber, status: str | None) -> None:
-    film = hosted("film", asynchronous=True)
+def test_a_model_without_components_is_up_with_its_endpoint(
+    stub: Stubber, status: str | None, kind: str
+) -> None:
+    film = hosted("film", **{kind: True})
     asked = {"EndpointName": film.endpoint}
     if status is None:
         stub.add_client_error(
@@ -123,7 +126,10 @@ def test_a_model_that_answers_through_s3_is_up_with_its_endpoint(stub: Stubber, 
         stub.add_response("describe_endpoint", told, asked)
     components = Components("dev", {"film": film}, sagemaker=stub.client)
     assert components.up() == ({names.component("dev", "film")} if status == "InService" else frozenset())
-    components.wake(ModelVersion("film", "z", "video"), film)  # its machines come with the work
+    version = ModelVersion("film", "z", "video")
+    components.wake(version, film)  # its machines come with the work
+    with pytest.raises(RequestError, match="no components to move"):
+        components.serve(film, version)
 
 
 def test_waking_asks_for_what_is_missing(components: Components, stub: Stubber) -> None:

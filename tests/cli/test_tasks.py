@@ -83,6 +83,43 @@ def test_an_answer_with_its_places(host: ReadingHost, file: str, capsys: pytest.
     assert capsys.readouterr().err == "not found\n"
 
 
+def test_the_assistant_in_pipes(
+    host: ReadingHost, file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.say = lambda body: "For 4 euros."
+    assert run(["assistant", "--file", file, "How", "much", "is", "bread?"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "For 4 euros.\n"
+    places, talk = err.splitlines()
+    assert places == f"  {file}:0-31  A shop sells bread for 4 euros."
+    assert talk.startswith("  conversation conv_")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"How much is it?\n")))
+    assert run(["assistant", "--file", file, "--conversation", talk.split()[1], "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["object"], found["conversation"]) == ("task.assistance", talk.split()[1])
+    assert "Answer: For 4 euros." in asked(host.bodies[1])
+    assert run(["assistant", "--file", file, "--forget", "--json", "What is sold?"]) == 0
+    assert json.loads(capsys.readouterr().out)["conversation"] is None
+
+
+def test_the_assistant_talks(
+    host: ReadingHost, file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    lines = iter(["How much is bread?", " ", "How much is it?"])
+    monkeypatch.setattr("builtins.input", lambda prompt: next(lines, None) or _end(lines))
+    host.say = lambda body: "For 4 euros."
+    assert run(["assistant", "--file", file]) == 0
+    out, err = capsys.readouterr()
+    assert out == "For 4 euros.\n" * 2
+    assert err.count("conversation conv_") == 1
+    assert len(host.bodies) == 3
+
+
+def _end(lines: Iterator[str]) -> str:
+    raise EOFError
+
+
 def test_examples_come_from_a_file(host: ReadingHost, file: str, tmp_path: Path) -> None:
     (tmp_path / "shown.jsonl").write_text('{"text": "a", "output": "b"}\n\n{"text": "c", "output": "d"}\n')
     assert run(["summarize", file, "--examples", str(tmp_path / "shown.jsonl")]) == 0
@@ -97,6 +134,9 @@ def test_examples_come_from_a_file(host: ReadingHost, file: str, tmp_path: Path)
         (["classify", "FILE", "--label", "a"], 1, "one label only"),
         (["extract", "FILE", "--schema", "{"], 2, "no JSON Schema"),
         (["answer", "Who?", "FILE", "--store", "vs"], 2, "don't go together"),
+        (["assistant", "Who?"], 2, "give --store, or --file"),
+        (["assistant", "Who?", "--file", "FILE", "--store", "vs"], 2, "not both"),
+        (["assistant", "Who?", "--file", "FILE", "--conversation", "conv_x"], 1, "no conversation"),
     ],
     ids=str,
 )
@@ -117,6 +157,7 @@ def test_both_clients(host: ReadingHost) -> None:
             service.classify("a", ["x", {"name": "y", "description": "z"}]),
             service.extract("a", json.loads(SCHEMA)),
             service.answer("a", passages=["So it is, and so."]),
+            service.assistant("a", passages=["So it is, and so."], instructions="b"),
         ]
 
     async def awaited() -> list[Any]:
@@ -138,5 +179,5 @@ def test_the_guide_is_true() -> None:
         assert verb is not None, name
         verb.parse_args(click.Context(verb, resilient_parsing=True), words)
     named = set(re.findall(r"`([a-z_]+)`", GUIDE))
-    for kind in tasks.TaskRequest.__subclasses__():
+    for kind in (*tasks.TaskRequest.__subclasses__(), tasks.AssistantRequest):
         assert set(kind.__struct_fields__) - {"stream"} <= named

@@ -37,6 +37,7 @@ def test_the_catalogue_s_hosted_models_can_be_uncommented() -> None:
     assert config.default_model == "builtin"
     tasks = [m.task for m in config.hosted_models]
     assert set(tasks) == set(CONTAINERS)
+    assert [m.name for m in config.serverless_models] == ["minilm-anatomy"]
     assert tasks.count("chat") == 2
     by_name = {m.name: m for m in config.hosted_models}
     small, large = by_name["qwen3-4b"], by_name["gpt-oss-120b"]
@@ -305,3 +306,36 @@ def test_sagemaker_knows_the_machines_and_the_machine_images() -> None:
 
 def test_the_repository_s_stack_toml_hosts_nothing_as_it_is() -> None:
     assert load_config(ROOT / "stack.toml").hosted_models == ()
+
+
+ANATOMY = "name='a'\nsource='builtin'\ntask='anatomy'\n"
+
+
+def test_a_model_that_is_taken_apart_is_an_account_s() -> None:
+    config = parse_config(f"[[model]]\n{ANATOMY}memory=2048\nmax=5\n")
+    (model,) = config.serverless_models
+    assert (model.hosted, model.serverless_memory, model.max) == (True, 2048, 5)
+    assert hosted(ANATOMY).serverless_memory == 3072
+    assert config.hosted_models == config.local_models == ()
+    with pytest.raises(ConfigError, match="on serverless processors"):
+        config.serving("a")
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (ANATOMY.replace("builtin", "hf://o/n"), "would have to be fetched first"),
+        (ANATOMY + "instance='g6.xlarge'", "no machine of its own"),
+        (ANATOMY + "memory=1000", "SageMaker has 1024, 2048"),
+        (ANATOMY + "min=1", "model[0].min: a model taken apart has source, max and memory"),
+        (ANATOMY + "context=99", "model[0].context: a model taken apart"),
+        (ANATOMY + "environment={a='b'}", "model[0].environment"),
+        ("name='a'\nsource='hf://o/a-4B'\ninstance='g6e.xlarge'\nmemory=2048", 'task = "anatomy" only'),
+        ("name='a'\nsource='builtin'\nmemory=2048", "only a hosted model has it"),
+    ],
+    ids=str,
+)
+def test_what_is_refused_of_one(lines: str, says: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_config(f"[[model]]\n{lines}\n")
+    assert says in str(error.value)

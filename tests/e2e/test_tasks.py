@@ -56,6 +56,20 @@ def test_each_task_by_its_method(stack: Any) -> None:
     assert whole.usage.completion_tokens <= 12
 
 
+def test_a_talk_with_the_assistant(stack: Any) -> None:
+    first = stack.assistant("What does the shop sell?", passages=[TEXT], max_tokens=16)
+    second = stack.assistant(
+        "And for how much?", passages=[TEXT], max_tokens=16, conversation=first.conversation
+    )
+    assert (first.usage.calls, second.usage.calls) == (1, 2)
+    assert second.conversation == first.conversation
+    kept = list(stack.openai.conversations.items.list(first.conversation, order="asc"))
+    assert [item.role for item in kept] == ["user", "assistant"] * 2
+    assert kept[2].content[0].text == "And for how much?"
+    for cited in (*first.citations, *second.citations):
+        assert TEXT[cited.start : cited.end] == cited.text
+
+
 @pytest.mark.slow
 def test_data_fits_its_schema_whatever_the_text(stack: Any) -> None:
     chance = random.Random(7)

@@ -17,7 +17,7 @@ from genai_stack.errors import ContextLengthExceeded, InvalidModel, RequestError
 from genai_stack.hosting.anatomy import plan
 from genai_stack.hosting.anatomy.arithmetic import gelu, project, silu, softmax, unit
 from genai_stack.hosting.anatomy.dissect import Stopped, dissect, encode
-from genai_stack.hosting.anatomy.route import open_model
+from genai_stack.hosting.anatomy.opening import open_model
 from genai_stack.hosting.text import Text, load_text
 from genai_stack.protocol.anatomy import Anatomy, AnatomyRequest
 from tests.hosting.models import write_adapter, write_model, write_tokenizer

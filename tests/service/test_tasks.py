@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from genai_stack.config import parse_config
 from genai_stack.errors import EngineFailed
+from genai_stack.protocol.refusals import refusal as refused
 from genai_stack.service import ApiKeys, build_app
 from genai_stack.service.openapi import document
 from genai_stack.service.principal import Limits
@@ -50,9 +51,11 @@ TASKS: dict[str, dict[str, Any]] = {
     "classify": {"text": TEXT, "labels": ["food", "sport"]},
     "extract": {"text": TEXT, "schema": SCHEMA},
     "answer": {"question": "What does it sell?", "passages": [TEXT]},
+    "assistant": {"question": "What does it sell?", "passages": [TEXT], "store": False},
 }
-TEXT_OF = {**dict.fromkeys(TASKS, "text"), "answer": "question"}
-STREAMED = ("summarize", "translate", "rewrite", "answer")
+ASKED = ("answer", "assistant")
+TEXT_OF = {**dict.fromkeys(TASKS, "text"), **dict.fromkeys(ASKED, "question")}
+STREAMED = ("summarize", "translate", "rewrite", *ASKED)
 LONG = " ".join(f"Sentence number {n} tells of the thing called item{n}." for n in range(300))
 ANY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
@@ -180,9 +183,6 @@ def test_a_schema_that_the_model_s_server_refuses(api: Api, host: ReadingHost) -
         raise EngineFailed("not asked")
 
     host.say = refuse
-    host.failure = None
-    from genai_stack.protocol.refusals import refusal as refused
-
     host.failure = refused(400, json.dumps(refusal).encode())
     told = assert_problem(post(api, "extract"), 400, param="schema")
     assert (told["code"], told["message"][:9]) == ("unsupported_schema", "'schema':")
@@ -243,8 +243,8 @@ def test_a_text_that_was_cut_off_says_so(api: Api, host: ReadingHost) -> None:
 def test_texts_longer_than_the_context(api: Api, host: ReadingHost, task: str, counts: bool) -> None:
     host.counts = counts
     host.say = lambda body: fitting(body) if "response_format" in body else asked(body)[-20:]
-    changes: dict[str, Any] = {"passages": [LONG]} if task == "answer" else {"text": LONG}
-    if task == "answer":
+    changes: dict[str, Any] = {"passages": [LONG]} if task in ASKED else {"text": LONG}
+    if task in ASKED:
         host.say = lambda body: "That is not stated." if "item99." not in asked(body) else "It is item99."
         changes["question"] = "Which thing has the number 99?"
     if task in ("translate", "rewrite"):
@@ -254,7 +254,7 @@ def test_texts_longer_than_the_context(api: Api, host: ReadingHost, task: str, c
     assert found["usage"]["prompt_tokens"] == sum(
         len(message["content"].split()) for body in host.bodies for message in body["messages"]
     )
-    if task != "answer":
+    if task not in ASKED:
         assert found["pieces"] > 1
         read = " ".join(asked(body) for body in host.bodies)
         assert all(f"item{n}." in read for n in range(300))
@@ -277,7 +277,7 @@ def test_what_stands_between_the_parts_stays(api: Api, host: ReadingHost) -> Non
 
 @pytest.mark.parametrize("task", TASKS)
 def test_too_much_for_any_number_of_parts(api: Api, host: ReadingHost, task: str) -> None:
-    if task == "answer":  # what is most like the question is read, and no more
+    if task in ASKED:  # what is most like the question is read, and no more
         host.say = lambda body: "That is not stated."
         found = done(api, task, passages=["word " * 100_000])
         assert (found["found"], found["answer"], found["citations"], found["pieces"]) == (False, None, [], 16)
@@ -434,7 +434,7 @@ def test_whatever_the_text_and_the_model_say(api: Api, task: str, text: str, sai
     host: Any = api.host
     host.reset()
     host.say = lambda body: fitting(body) if "response_format" in body else said
-    changes: dict[str, Any] = {"passages": [text]} if task == "answer" else {"text": text}
+    changes: dict[str, Any] = {"passages": [text]} if task in ASKED else {"text": text}
     if not text.strip():
         assert_problem(post(api, task, **changes), 400)
         return

@@ -114,6 +114,11 @@ def test_a_request_is_a_span_of_its_caller_s_trace(api: Api, heard: Heard) -> No
     [
         ("/v1/responses", {"model": CHAT, "input": "hi", "store": False}, "chat"),
         ("/v1/tasks/classify", {"model": CHAT, "text": "hi", "labels": ["a", "b"]}, "classify"),
+        (
+            "/v1/tasks/assistant",
+            {"model": CHAT, "question": "a?", "passages": ["b"], "store": False},
+            "assistant",
+        ),
     ],
 )
 def test_other_routes_of_models_are_operations_too(

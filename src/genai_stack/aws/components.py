@@ -116,10 +116,10 @@ class Components:
         """The base answers from `version`: its component is made, or updated copy by copy while the old ones answer,
         and goes back by itself when an alarm of `hosted` goes off. Whether there was anything to do. Raises Conflict
         while it changes already, or while adapters of another version are on it."""
-        if hosted.asynchronous:
+        if not hosted.placed:
             raise RequestError(
-                f"{hosted.name!r} answers asynchronously, and its endpoint has no components to move; change its "
-                "source in stack.toml and deploy it"
+                f"the endpoint of {hosted.name!r} has no components to move; change its source in stack.toml and "
+                "deploy it"
             )
         request = served.request(self._stage, hosted, version)
         component, there = names.component(self._stage, hosted.name), self.status(hosted.name)
@@ -222,12 +222,12 @@ class Components:
         return False
 
     def up(self) -> frozenset[str]:
-        """The components that answer now, be it while they are updated: on a base with a copy. A model that answers
-        through S3 has none, and counts as one while its endpoint is in service."""
+        """The components that answer now, be it while they are updated: on a base with a copy. A model that has none
+        counts as one while its endpoint is in service."""
         found: set[str] = set()
         for hosted in self._hosted.values():
             base = names.component(self._stage, hosted.name)
-            if hosted.asynchronous:
+            if not hosted.placed:
                 if self._endpoint_serves(hosted.endpoint):
                     found.add(base)
                 continue
@@ -239,7 +239,7 @@ class Components:
     def wake(self, version: ModelVersion, hosted: HostedModel) -> None:
         """Asks for a copy where there is none, and returns: whoever may make no component may do this. An adapter comes
         with its base's copy. Raises NotDeployedError where there is no component, EngineFailed where it failed."""
-        if hosted.asynchronous:
+        if not hosted.placed:
             return
         for model in dict.fromkeys((hosted.name, version.name)):
             there = self.status(model)

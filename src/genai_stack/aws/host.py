@@ -27,6 +27,7 @@ from .frames import BrokenFrame, Frames
 from .lasting import Lasting
 from .runtime import BROKEN, Runtime, broke
 from .runtime_faults import answered, broke_off, no_credentials_left
+from .serverless import refuse_unserved
 from .targets import Target, Targets
 
 REQUEST_SECONDS = 600.0
@@ -93,6 +94,8 @@ class SageMakerHost:
         self, model: str, route: str, body: bytes, *, wait: float | None = None, kind: str = JSON
     ) -> Reply:
         target = await self._targets.find(model)
+        if target.hosted.serverless:
+            refuse_unserved(target.hosted, route, body)
         if target.hosted.asynchronous:
             if kind != JSON:
                 raise RequestError(f"{model!r} answers asynchronously, and to JSON alone", code="no_form")
@@ -109,6 +112,8 @@ class SageMakerHost:
             raise RequestError(
                 f"{model!r} answers asynchronously, all at once; ask without stream", code="no_streaming"
             )
+        if target.hosted.serverless:
+            refuse_unserved(target.hosted, route, body)
         path = "/invocations-response-stream"
         async with self._answer(target, path, route, body, wait) as answer:
             yield _Refusal(answer) if isinstance(answer, Reply) else _Stream(answer, model)
@@ -116,7 +121,7 @@ class SageMakerHost:
     async def direct(self, model: str) -> DirectAccess:
         """SageMaker's own OpenAI-compatible path, which takes chat only; see bearer.py."""
         target = await self._targets.find(model)
-        if target.hosted.asynchronous or target.version.task != "chat":
+        if not target.hosted.placed or target.version.task != "chat":
             raise RequestError(
                 f"SageMaker's own API takes chat only, and {model!r} is for {target.version.task}; "
                 "go through stack.service",
@@ -130,7 +135,7 @@ class SageMakerHost:
         of what answers under the name, copy by copy, and goes back by itself when an alarm goes off."""
         target = await self._targets.of(model)
         pauses = _lengthening(self._pauses)
-        if self._promotion is not None and not target.hosted.asynchronous:
+        if self._promotion is not None and target.hosted.placed:
             await asyncio.to_thread(self._promotion.start, target.version, target.hosted)
             for look in itertools.count():
                 if await asyncio.to_thread(self._promotion.answers, target.version, target.hosted, look):
@@ -153,8 +158,9 @@ class SageMakerHost:
             except NotFound:
                 raise unknown from None
             return
-        with suppress(NotFound):
-            await asyncio.to_thread(self._components.stop, target.component)
+        if target.hosted.placed:
+            with suppress(NotFound):
+                await asyncio.to_thread(self._components.stop, target.component)
 
     async def live(self) -> list[str]:
         """In the registry's order."""
@@ -224,8 +230,9 @@ class SageMakerHost:
         headers = {
             "content-type": kind,
             "x-amzn-sagemaker-custom-attributes": f"route={route}",
-            "x-amzn-sagemaker-inference-component": target.component,
         }
+        if target.hosted.placed:
+            headers["x-amzn-sagemaker-inference-component"] = target.component
         response = await self._runtime.post(target.path + path, headers, body)
         if response.status == 200:
             return response

@@ -67,9 +67,10 @@ class Targets:
                 f"stage {self._stage!r} hosts no {base!r}, which {model!r} needs; "
                 f"{names.remedy('hosting', self._stage)}"
             )
-        if hosted.asynchronous and version.base:
+        if not hosted.placed and version.base:
             raise RequestError(
-                f"{base!r} answers asynchronously, and SageMaker serves no adapters like that; name {base!r} itself",
+                f"{base!r} answers without components, and SageMaker serves no adapters like that; name {base!r} "
+                "itself",
                 code="no_adapters",
             )
         return Target(version, hosted, self.component(model), f"/endpoints/{hosted.endpoint}")

@@ -19,8 +19,8 @@ def show_banner(url: str, key: str, config: StackConfig, home: Path) -> None:
         ("home", str(home)),
         ("models", ", ".join(m.name for m in config.local_models)),
     ]
-    if config.hosted_models:
-        facts.append(("not here", f"{', '.join(m.name for m in config.hosted_models)} (hosted in an account)"))
+    if hosted := (*config.hosted_models, *config.serverless_models):
+        facts.append(("not here", f"{', '.join(m.name for m in hosted)} (hosted in an account)"))
     examples = [curl(url, key, model), python(url, key, model)] if model else []
     if not sys.stdout.isatty():
         click.echo(f"{config.name} is ready")

@@ -7,6 +7,7 @@ import click
 from .. import __version__
 from .adapt import adapt
 from .anatomy import anatomy
+from .assistant import assistant
 from .batch import batch
 from .chat import chat
 from .completion import completion
@@ -44,6 +45,7 @@ for command in (
     chat,
     summarize,
     answer,
+    assistant,
     classify,
     translate,
     extract,

@@ -10,6 +10,7 @@ import msgspec
 from ..errors import EngineFailed
 from ..protocol.task_replies import (
     Answer,
+    Assistance,
     Classification,
     Extraction,
     Rewriting,
@@ -23,13 +24,14 @@ from ..protocol.tasks import Length, Tone
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
 
-Streamed = Literal["summarize", "translate", "rewrite", "answer"]
+Streamed = Literal["summarize", "translate", "rewrite", "answer", "assistant"]
 Examples = list[dict[str, Any]]
 _KINDS: dict[str, type[TaskReply]] = {
     "summarize": Summary,
     "translate": Translation,
     "rewrite": Rewriting,
     "answer": Answer,
+    "assistant": Assistance,
 }
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -72,6 +74,15 @@ class AnswerOptions(TaskOptions, total=False):
     max_num_results: int
 
 
+class AssistantOptions(AnswerOptions, total=False):
+    """`conversation` is one that is remembered and gets this turn; without it a new one is made, whose id the answer
+    has. `store=False` keeps nothing."""
+
+    conversation: str
+    instructions: str
+    store: bool
+
+
 class _Caller(Protocol):
     @property
     def openai(self) -> OpenAI: ...
@@ -108,6 +119,10 @@ class Tasks:
 
     def answer(self: _Caller, question: str, **options: Unpack[AnswerOptions]) -> Answer:
         return _task(self.openai, "answer", {"question": question, **options}, Answer)
+
+    def assistant(self: _Caller, question: str, **options: Unpack[AssistantOptions]) -> Assistance:
+        """As `answer`, with the memory of a conversation: give the answer's `conversation` with the next question."""
+        return _task(self.openai, "assistant", {"question": question, **options}, Assistance)
 
     def stream(self: _Caller, task: Streamed, **request: Any) -> Iterator[TaskDelta | TaskReply]:
         """The text of a task's answer as it comes, and at last the whole answer. `request` is what the route takes."""
@@ -159,6 +174,10 @@ class AsyncTasks:
 
     async def answer(self: _AsyncCaller, question: str, **options: Unpack[AnswerOptions]) -> Answer:
         return await _awaited(self.openai, "answer", {"question": question, **options}, Answer)
+
+    async def assistant(self: _AsyncCaller, question: str, **options: Unpack[AssistantOptions]) -> Assistance:
+        """As `answer`, with the memory of a conversation: give the answer's `conversation` with the next question."""
+        return await _awaited(self.openai, "assistant", {"question": question, **options}, Assistance)
 
     async def stream(
         self: _AsyncCaller, task: Streamed, **request: Any

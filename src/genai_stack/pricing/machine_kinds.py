@@ -13,11 +13,14 @@ FREE_IOPS, FREE_MBPS = 3000, 125
 
 
 def endpoint(asked: Asked, id: str, properties: dict[str, Any]) -> Bill:
-    """Machines of each variant: those that are always up, and the hours of one more that the load says."""
+    """Machines of each variant: those that are always up, and the hours of one more that the load says. One without
+    machines costs nothing by itself."""
     known = (asked.template.properties(one) for one in references(properties.get("EndpointConfigName")))
     variants = [v for config in known for v in listed(config, "ProductionVariants")]
     if not variants:
         raise Unreadable("its configuration stands elsewhere")
+    if all("ServerlessConfig" in variant for variant in variants):
+        return Bill((), "the seconds that requests take, by the gigabyte of memory")
     name, hours = properties.get("EndpointName"), asked.load.hosting_hours
     parts = []
     for variant in variants:

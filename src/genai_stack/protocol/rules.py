@@ -35,12 +35,14 @@ from .stores import (
 )
 from .tasks import (
     AnswerRequest,
+    AssistantRequest,
     ClassifyRequest,
     ExtractRequest,
     RewriteRequest,
     SummarizeRequest,
     TranslateRequest,
     check_answer,
+    check_assistant,
     check_classify,
     check_extract,
     check_rewrite,
@@ -164,6 +166,7 @@ RULES: dict[type[Any], Callable[[Any], None]] = {
     ClassifyRequest: check_classify,
     ExtractRequest: check_extract,
     AnswerRequest: check_answer,
+    AssistantRequest: check_assistant,
 }
 
 

@@ -114,6 +114,24 @@ class Answer(Struct, frozen=True):
     object: Literal["task.answer"] = "task.answer"
 
 
+class Assistance(Struct, frozen=True):
+    """As an Answer, in a conversation. `question` is what was asked of the sources: the request's question, or that
+    question made to stand alone. `conversation` is null where none was named and none was to be kept."""
+
+    id: str
+    model: str
+    question: str
+    found: bool
+    answer: str | None
+    citations: list[Citation]
+    confidence: float | None
+    finish_reason: Ended
+    pieces: int
+    conversation: str | None
+    usage: TaskUsage
+    object: Literal["task.assistance"] = "task.assistance"
+
+
 class TaskDelta(Struct, frozen=True):
     """One event of a stream: some more of the text. The last event before `[DONE]` is the whole answer."""
 
@@ -123,4 +141,4 @@ class TaskDelta(Struct, frozen=True):
     object: Literal["task.delta"] = "task.delta"
 
 
-TaskReply = Summary | Translation | Rewriting | Classification | Extraction | Answer
+TaskReply = Summary | Translation | Rewriting | Classification | Extraction | Answer | Assistance

@@ -24,6 +24,8 @@ Code = Annotated[
     str, Meta(min_length=2, max_length=16, description="ISO 639-1, such as fr; or pt-BR, zh-Hant …")
 ]
 EXAMPLES = Meta(max_length=32)
+QUESTION = 4096
+"""Characters of a question, at most."""
 Length = Literal["short", "medium", "long"]
 Tone = Literal["formal", "friendly", "simple", "concise", "neutral", "persuasive"]
 
@@ -134,7 +136,7 @@ class AnswerRequest(TaskRequest, frozen=True, forbid_unknown_fields=True, kw_onl
     """POST /v1/tasks/answer: from `passages`, `documents` or the vector store `vector_store_id`, one of them. `filters`
     and `max_num_results` (10) go with a vector store."""
 
-    question: Annotated[str, Meta(min_length=1, max_length=4096)]
+    question: Annotated[str, Meta(min_length=1, max_length=QUESTION)]
     passages: Annotated[list[Text], Meta(min_length=1, max_length=256)] | None = None
     documents: Annotated[list[Document], Meta(min_length=1, max_length=256)] | None = None
     vector_store_id: FileId | None = None
@@ -142,6 +144,18 @@ class AnswerRequest(TaskRequest, frozen=True, forbid_unknown_fields=True, kw_onl
     max_num_results: Annotated[int, Meta(ge=1, le=50)] | None = None
     examples: Annotated[list[AnswerExample], EXAMPLES] | None = None
     stream: bool | None = None
+
+
+class AssistantRequest(AnswerRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """POST /v1/tasks/assistant: as `answer`, in a conversation. `conversation` is the id of one of /v1/conversations,
+    whose turns are remembered and which gets this one; without it a new one is made. With `store` false nothing is
+    kept. `instructions` say how to answer."""
+
+    conversation: (
+        Annotated[str, Meta(min_length=1, max_length=128, description="A conversation's id")] | None
+    ) = None
+    instructions: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
+    store: bool | None = None
 
 
 def check_summarize(request: SummarizeRequest) -> None:
@@ -238,6 +252,12 @@ def check_answer(request: AnswerRequest) -> None:
             if (told := getattr(example, name)) is not None:
                 _check_text(f"examples[{index}].{name}", told)
     _refuse_contradictions([(f"{e.passage}\0{e.question}", e.output) for e in request.examples or ()])
+
+
+def check_assistant(request: AssistantRequest) -> None:
+    check_answer(request)
+    if request.instructions is not None:
+        _check_text("instructions", request.instructions)
 
 
 def invalid(param: str, what: str) -> RequestError:

@@ -22,6 +22,7 @@ from ..config import StackConfig
 from ..errors import GenAIStackError, MethodNotAllowed, NotFound
 from ..ports import Services
 from . import (
+    assistant,
     health,
     intake,
     key_routes,
@@ -60,7 +61,7 @@ SETTLE_SECONDS = 60.0
 """How long a request waits for the indexing that goes on, where nothing goes on between requests."""
 _EXCHANGE = "genai_stack.exchange"
 logger = logging.getLogger("genai_stack.service")
-_CHARGED = frozenset((*ROUTES, *tasks.ROUTES, RESPONSES))
+_CHARGED = frozenset((*ROUTES, *tasks.ROUTES, assistant.ROUTE, RESPONSES))
 """The routes whose requests go into the ledger, whatever became of them."""
 
 
@@ -159,21 +160,20 @@ def build_app(
     )
     for path, methods in told.routes.items():
         table[path] = {method: guarded(handler, "inference") for method, handler in methods.items()}
-    for route in tasks.ROUTES:
-        performed = tasks.perform(
-            route,
-            services.models,
-            catalogue,
-            limiter,
-            prices,
-            charges,
-            answers,
-            load,
-            config,
-            kept.searching,
-            keep_alive=keep_alive,
-        )
-        table[route] = {"POST": asked(performed)}
+    tools = tasks.Tools(
+        services.models,
+        catalogue,
+        limiter,
+        prices,
+        charges,
+        answers,
+        load,
+        config,
+        kept.searching,
+        keep_alive,
+    )
+    table |= {route: {"POST": asked(tasks.perform(route, tools))} for route in tasks.ROUTES}
+    table[assistant.ROUTE] = {"POST": asked(assistant.assisted(tools, told.conversations))}
     table["/health"] = {"GET": health.health}
     table["/ready"] = {"GET": health.ready(services.models, config)}
     table["/metrics"] = {"GET": exposition}

@@ -60,6 +60,12 @@ _POSTS: dict[str, tuple[str, type[Any], type[Any], type[Any] | None]] = {
         task_replies.Answer,
         task_replies.TaskDelta,
     ),
+    "/v1/tasks/assistant": (
+        "Answer a question of a conversation from sources, with citations",
+        tasks.AssistantRequest,
+        task_replies.Assistance,
+        task_replies.TaskDelta,
+    ),
 }
 _WAIT = {
     "name": "x-genai-wait",

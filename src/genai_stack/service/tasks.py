@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,7 @@ from ..protocol.refusals import refusal
 from ..protocol.stores import SearchRequest, SearchResult
 from ..protocol.task_replies import TaskDelta, TaskReply
 from ..protocol.tasks import AnswerRequest
+from ..task_prompts import Task
 from ..tasks.model import Model, Tell
 from ..tasks.run import KINDS, new_id, run
 from ..tasks.run import ROUTES as ROUTES
@@ -39,22 +40,46 @@ from .unanswered import read_of
 from .usage import Used
 
 
-def perform(
-    route: str,
-    models: ModelHost,
-    catalogue: Catalogue,
-    limiter: Limiter,
-    prices: Prices,
-    charges: Charges,
-    answers: Answers,
-    load: Load,
-    config: StackConfig,
-    searching: Searching | None,
-    *,
-    keep_alive: float,
-) -> Handler:
+class Ready(NamedTuple):
+    """What a task does with a model, once it may. `size` is that of what it reads beside the request, in bytes."""
+
+    run: Callable[[Model, str, Tell | None, Search | None], Awaitable[TaskReply]]
+    size: int = 0
+
+
+Prepare = Callable[[Any, Principal, bytes | None], Awaitable[Ready]]
+"""For a request, who sent it, and its Idempotency-Key."""
+
+
+class Tools(NamedTuple):
+    """What every task works with."""
+
+    models: ModelHost
+    catalogue: Catalogue
+    limiter: Limiter
+    prices: Prices
+    charges: Charges
+    answers: Answers
+    load: Load
+    config: StackConfig
+    searching: Searching | None
+    keep_alive: float
+
+
+def perform(route: str, tools: Tools) -> Handler:
     task = ROUTES[route]
-    kind, prompt = KINDS[task], config.tasks.prompt(task)
+    prompt = tools.config.tasks.prompt(task)
+
+    async def prepare(request: Any, who: Principal, key: bytes | None) -> Ready:
+        return Ready(
+            lambda model, id, tell, search: run(model, prompt, request, id=id, tell=tell, search=search)
+        )
+
+    return performed(task, route, KINDS[task], prepare, tools)
+
+
+def performed(task: Task, route: str, kind: type[Any], prepare: Prepare, tools: Tools) -> Handler:
+    models, config = tools.models, tools.config
     usual = config.tasks.of(task).model
 
     async def handle(exchange: Exchange) -> None:
@@ -63,47 +88,49 @@ def perform(
         key = idempotency_key(exchange)
         request = decode(kind, body)
         who = principal(exchange)
-        name = request.model or usual or await _first_chat(catalogue, who)
+        name = request.model or usual or await _first_chat(tools.catalogue, who)
         who.check_model(name)
-        looked_up = _searched(exchange, request, who, searching, charges, wait)
-        version = await catalogue.find_for(name, "chat")
+        looked_up = _searched(exchange, request, who, tools.searching, tools.charges, wait)
+        version = await tools.catalogue.find_for(name, "chat")
         exchange.model, exchange.base = version.name, version.base
 
         async def answer(stays: bool) -> None:
-            await load.enter()
+            await tools.load.enter()
             try:
-                await limiter.admit(exchange, who, request, len(body), prices.of(version.name, version.base))
+                ready = await prepare(request, who, key)
+                size, price = len(body) + ready.size, tools.prices.of(version.name, version.base)
+                await tools.limiter.admit(exchange, who, request, size, price)
                 model = Model(models, version.name, refusal, request, wait=wait)
                 try:
-                    await ask(exchange, model, request, looked_up, stays)
+                    await ask(exchange, model, ready, request, looked_up, stays)
                 except ClientGone:
                     left = await read_of(models, version.name, model.unanswered)
                     exchange.used = exchange.used._replace(prompt=exchange.used.prompt + left.prompt)
                     raise
             finally:
-                load.leave(exchange.served)
+                tools.load.leave(exchange.served)
 
         if key is None:
             await answer(stays=False)
             return
         # With a key the answer is wanted later, if not now: whoever comes again finds it.
         asking = partial(answer, stays=True)
-        await answers.once(exchange, who.tenant, key, route.encode() + b"\n" + body, asking)
+        await tools.answers.once(exchange, who.tenant, key, route.encode() + b"\n" + body, asking)
 
     async def ask(
-        exchange: Exchange, model: Model, request: Any, looked_up: Search | None, stays: bool
+        exchange: Exchange, model: Model, ready: Ready, request: Any, looked_up: Search | None, stays: bool
     ) -> None:
         id = new_id()
 
         async def work(tell: Tell | None = None) -> TaskReply:
             try:
-                return await run(model, prompt, request, id=id, tell=tell, search=looked_up)
+                return await ready.run(model, id, tell, looked_up)
             finally:
                 exchange.used = Used(model.prompt, model.completion, model.cached)
                 exchange.served = model.served
 
         if request.stream:
-            await _stream(exchange, work, id, model.name, keep_alive)
+            await _stream(exchange, work, id, model.name, tools.keep_alive)
             return
         with UntilGone(exchange, stays=stays):
             reply = await work()

@@ -26,6 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from ..errors import ConfigError
 from ..settings import Signals
+from ..tasks.run import ASSISTANT
 from ..tasks.run import ROUTES as TASKS
 from .exchange import CLIENT_GONE, Exchange
 
@@ -42,6 +43,7 @@ OPERATIONS = {
     "/v1/rerank": "rerank",
     "/v1/moderations": "moderation",
     **TASKS,
+    ASSISTANT: "assistant",
 }
 """The conventions' own names where they have one."""
 PROVIDER = "genai_stack"

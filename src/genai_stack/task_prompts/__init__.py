@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-Task = Literal["summarize", "answer", "classify", "translate", "extract", "rewrite"]
+Task = Literal["summarize", "answer", "classify", "translate", "extract", "rewrite", "assistant"]
 TASKS: tuple[Task, ...] = get_args(Task)
 PLACES: dict[Task, dict[str, bool]] = {
     "summarize": {"text": True, "length": False, "style": False},
@@ -24,6 +24,7 @@ PLACES: dict[Task, dict[str, bool]] = {
     "translate": {"text": True, "target": True, "from": False},
     "extract": {"text": True, "fields": True},
     "rewrite": {"text": True, "how": True},
+    "assistant": {"turns": True, "question": True},
 }
 """Per task the places that its `user` and `system` may have, and whether `user` must."""
 _PLACE = re.compile(r"\{([a-z_]+)\}")

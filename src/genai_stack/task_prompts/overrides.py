@@ -51,6 +51,7 @@ class TasksConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     translate: TaskConfig = TaskConfig()
     extract: TaskConfig = TaskConfig()
     rewrite: TaskConfig = TaskConfig()
+    assistant: TaskConfig = TaskConfig()
 
     def of(self, task: Task) -> TaskConfig:
         found: TaskConfig = getattr(self, task)

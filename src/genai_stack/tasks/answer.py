@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..protocol.task_replies import Citation, Ended
 from ..protocol.tasks import AnswerRequest
 from ..task_prompts import Prompt
-from .asking import conversation
+from .asking import Values, conversation
 from .citing import citations
 from .confidence import of_text
 from .model import Model, Said, Tell, TooLong
@@ -20,6 +20,7 @@ from .sources import Chunk, Search, by_relevance, chunks, groups
 
 ROOM = 256
 """Tokens of an answer that was given no `max_tokens`."""
+NO_VALUES: Values = {}
 GROUPS = 16
 """How often sources longer than the context are read, the most relevant ones first."""
 
@@ -34,12 +35,21 @@ class Answered(NamedTuple):
 
 
 async def answer(
-    model: Model, prompt: Prompt, request: AnswerRequest, tell: Tell | None, search: Search | None
+    model: Model,
+    prompt: Prompt,
+    request: AnswerRequest,
+    tell: Tell | None,
+    search: Search | None,
+    *,
+    query: str | None = None,
+    more: Values = NO_VALUES,
 ) -> Answered:
     """The sources are read at once where they fit the context; else those first that have the question's words, until
-    one part of them has the answer."""
+    one part of them has the answer. `query` is searched for instead of the question; `more` fills further places of
+    the prompt."""
     model.params["messages"] = "question" if request.vector_store_id else given(request)
-    sources = await chunks(request, search)
+    query = query or request.question
+    sources = await chunks(request, query, search)
     if not sources:
         return Answered(False, None, [], None, "stop", 0)
     silent = _silent(prompt)
@@ -47,13 +57,13 @@ async def answer(
     while waiting:
         group = waiting.pop(0)
         try:
-            said = await _ask(model, prompt, request, group, silent, tell)
+            said = await _ask(model, prompt, request, group, silent, tell, more)
         except TooLong as error:
-            waiting = await _smaller(model, request.question, group, error) + waiting
+            waiting = await _smaller(model, query, group, error) + waiting
             continue
         read, text, last = read + 1, said.text.strip(), said
         if _states(text, silent):
-            cited = await asyncio.to_thread(citations, text, request.question, group)
+            cited = await asyncio.to_thread(citations, text, query, group)
             return Answered(True, text, cited, of_text(said.tokens), said.finish, read)
         if read == GROUPS:
             break
@@ -72,9 +82,10 @@ async def _ask(
     group: Sequence[Chunk],
     silent: Sequence[str],
     tell: Tell | None,
+    more: Values,
 ) -> Said:
     unstated = prompt.phrase("unstated")
-    values = {"passages": _joined(group), "question": request.question, "unstated": unstated}
+    values = {**more, "passages": _joined(group), "question": request.question, "unstated": unstated}
     examples = [
         ({"passages": e.passage, "question": e.question}, unstated if e.output is None else e.output)
         for e in request.examples or ()
@@ -110,7 +121,7 @@ class Held:
             await self._tell(waiting)
 
 
-async def _smaller(model: Model, question: str, group: list[Chunk], long: TooLong) -> list[list[Chunk]]:
+async def _smaller(model: Model, query: str, group: list[Chunk], long: TooLong) -> list[list[Chunk]]:
     """The group in parts, the most relevant first. Raises the error where it can't be cut."""
     if len(group) == 1:
         only = group[0]
@@ -121,7 +132,7 @@ async def _smaller(model: Model, question: str, group: list[Chunk], long: TooLon
             [_part(only, 0, half)],
             [_part(only, half, len(only.text))],
         ]
-    ranked = await asyncio.to_thread(by_relevance, question, group)
+    ranked = await asyncio.to_thread(by_relevance, query, group)
     counted = await model.tokens("\n\n".join(chunk.text for chunk in ranked[:4])[:4000])
     if counted is None:
         return groups(ranked, 2)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..protocol.task_replies import (
     Answer,
+    Assistance,
     Classification,
     Extraction,
     Rewriting,
@@ -17,6 +18,7 @@ from ..protocol.task_replies import (
 )
 from ..protocol.tasks import (
     AnswerRequest,
+    AssistantRequest,
     ClassifyRequest,
     ExtractRequest,
     RewriteRequest,
@@ -25,9 +27,11 @@ from ..protocol.tasks import (
 )
 from ..task_prompts import Prompt, Task
 from .answer import answer
+from .assistant import assist
 from .classify import classify
 from .extract import extract
 from .model import Model, Tell, TooLong
+from .remembering import Memory
 from .sources import Search
 from .texts import rewrite, summarize, translate
 
@@ -41,6 +45,9 @@ KINDS: dict[Task, type[Any]] = {
     "rewrite": RewriteRequest,
 }
 ROUTES: dict[str, Task] = {f"{PREFIX}{task}": task for task in KINDS}
+
+
+ASSISTANT = f"{PREFIX}assistant"
 
 
 def new_id() -> str:
@@ -62,6 +69,29 @@ async def run(
         return await _RUNS[type(request)](model, prompt, request, id, tell, search)
     except TooLong as error:
         raise error.error from None
+
+
+async def run_assistant(
+    model: Model,
+    prompt: Prompt,
+    answering: Prompt,
+    request: AssistantRequest,
+    memory: Memory,
+    *,
+    id: str,
+    conversation: str | None,
+    tell: Tell | None = None,
+    search: Search | None = None,
+) -> Assistance:
+    """The same for the assistant; `answering` is the prompt of `answer`."""
+    try:
+        question, made = await assist(model, prompt, answering, request, memory, tell, search)
+    except TooLong as error:
+        raise error.error from None
+    return Assistance(
+        id, model.name, question, made.found, made.answer, made.citations, made.confidence, made.finish,
+        made.pieces, conversation, model.usage,
+    )  # fmt: skip
 
 
 Run = Callable[[Model, Prompt, Any, str, Tell | None, Search | None], Awaitable[TaskReply]]

@@ -37,13 +37,11 @@ class Chunk(msgspec.Struct, frozen=True):
     filename: str | None = None
 
 
-async def chunks(request: AnswerRequest, search: Search | None) -> list[Chunk]:
-    """In the order of their sources, those of a vector store best first."""
+async def chunks(request: AnswerRequest, query: str, search: Search | None) -> list[Chunk]:
+    """In the order of their sources, those that a vector store finds for `query` best first."""
     if request.vector_store_id is not None:
         assert search is not None, "the caller refuses a vector store where there is no search"
-        asked = SearchRequest(
-            query=request.question, filters=request.filters, max_num_results=request.max_num_results
-        )
+        asked = SearchRequest(query=query, filters=request.filters, max_num_results=request.max_num_results)
         return [piece for hit in await search(request.vector_store_id, asked) for piece in _of_hit(hit)]
     found = []
     texts: list[tuple[str, str | None]] = [(text, None) for text in request.passages or ()]

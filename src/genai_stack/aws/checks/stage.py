@@ -10,7 +10,7 @@ import msgspec
 from genai_stack import names
 from genai_stack.catalogue import ModelConfig
 from genai_stack.config import StackConfig
-from genai_stack.containers import CONTAINERS, TRAINING, Container
+from genai_stack.containers import CONTAINERS, PROCESSORS, TRAINING, Container
 from genai_stack.errors import GenAIStackError
 from genai_stack.findings import Finding
 from genai_stack.fit import GIB, needed, usable
@@ -76,6 +76,8 @@ def images(place: Place) -> Iterator[Finding]:
     wanted = {_training(place.config.training.image, place): "training"}
     for model in place.config.hosted_models:
         wanted.setdefault(model.image or _aws(CONTAINERS[model.task], place), model.name)
+    for model in place.config.serverless_models:
+        wanted.setdefault(_aws(PROCESSORS, place), model.name)
     for uri, what in wanted.items():
         yield _image(place, uri, what)
 
@@ -84,6 +86,10 @@ def models(place: Place) -> Iterator[Finding]:
     """What each hosted model takes of its machines; what doesn't fit is refused with `stack.toml` before."""
     for model in place.config.hosted_models:
         yield Finding("model", "ok", _fit(model))
+    for model in place.config.serverless_models:
+        yield Finding(
+            "model", "ok", f"{model.name} has {model.serverless_memory} MB, and takes {model.max} texts at once"
+        )
 
 
 def deployed(place: Place) -> Iterator[Finding]:
@@ -100,7 +106,8 @@ def deployed(place: Place) -> Iterator[Finding]:
 
 
 def _hosting(place: Place, there: list[str]) -> Finding:
-    wanted = {names.hosted(model.name): model.name for model in place.config.hosted_models}
+    models = (*place.config.hosted_models, *place.config.serverless_models)
+    wanted = {names.hosted(model.name): model.name for model in models}
     remedy = names.remedy("hosting", place.stage)
     if not wanted and not there:
         return Finding("deployed", "ok", "hosting: stack.toml hosts no model")

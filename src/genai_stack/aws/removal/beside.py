@@ -37,7 +37,7 @@ class Beside:
 
     def remove_components(self, hosted: Mapping[str, HostedModel], tell: Tell) -> None:
         """The components of every model and of the adapters on it, and the SageMaker models they were made of."""
-        waiting = [one for one in hosted.values() if not one.asynchronous]
+        waiting = [one for one in hosted.values() if one.placed]
         total, until = len(waiting), self._now() + PATIENCE_SECONDS
         while waiting:
             tell("inference components", total - len(waiting), total)

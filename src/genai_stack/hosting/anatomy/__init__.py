@@ -8,6 +8,7 @@ To see how it works, read the files in this order:
     arithmetic.py  the few formulas they need
     plan.py        what a request asks to see
     dissect.py     what is worth telling of each step: neighbours, movements, likeliest tokens
+    opening.py     a model made of its files
     route.py       how a request is read and answered
 
 All of it is NumPy on safetensors, in float32. The engine that serves may round the same weights to int8.

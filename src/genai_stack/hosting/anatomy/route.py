@@ -5,16 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...errors import Overloaded
 from ...protocol import AnatomyRequest
 from ..answer import Done
 from ..serving import Served
-
-if TYPE_CHECKING:
-    from .layer import Model
 
 MAX_WAITING = 16
 """Requests that may wait for the one being worked on; another is told to come back."""
@@ -38,6 +33,7 @@ async def answer(served: Served, request: AnatomyRequest) -> Done:
 def _work(served: Served, request: AnatomyRequest, stopped: threading.Event) -> bytes:
     # Here, since a server that is never asked has no use for NumPy.
     from .dissect import Stopped, dissect, encode
+    from .opening import open_model
 
     if stopped.is_set():
         return b""
@@ -47,18 +43,3 @@ def _work(served: Served, request: AnatomyRequest, stopped: threading.Event) -> 
         return encode(found)
     except Stopped:
         return b""
-
-
-def open_model(directory: Path, adapter: Path | None = None) -> Model:
-    """The model in `directory`, with `adapter` merged in. Raises InvalidModel."""
-    from ..architecture import model_type, read_architecture, read_encoder
-    from ..lora import merge
-    from ..weights import open_weights
-    from .decoder import DecoderModel
-    from .encoder import EncoderModel
-
-    weights = open_weights(directory)
-    if model_type(directory) == "bert":
-        return EncoderModel(read_encoder(directory), weights)
-    merged = merge(weights, adapter) if adapter else weights
-    return DecoderModel(read_architecture(directory), merged)

@@ -12,7 +12,7 @@ from ...protocol.items import PREFIXES, InputItem, Item, kept, kind_of
 from ...protocol.requests import Metadata
 from ...protocol.responses import ItemList
 from ..resources import ids
-from ..resources.once import Once, gone
+from ..resources.once import Claim, Once, gone
 from ..resources.shelf import Page, Shelf
 from .listing import Gone, listed
 from .turns import Turns, absent
@@ -105,6 +105,30 @@ class Conversations:
         """All of them, oldest first. Raises NotFound, which names the parameter 'conversation'."""
         self.get(tenant, id, param="conversation")
         return self._turns.items(tenant, id)
+
+    def opened(self, tenant: str, id: str | None, key: bytes | None, asked: str) -> tuple[Claim, list[Item]]:
+        """A claim on a turn to come, of conversation `id` or of a new one, and what was said there before, oldest
+        first. Raises NotFound, which names the parameter 'conversation', and Conflict."""
+        if id is not None:
+            self.get(tenant, id, param="conversation")
+        claim = self._once.claim(tenant, key, asked, self._shelf.new_id())
+        if id is None and claim.made and not self.there(tenant, claim.id):
+            raise gone(claim)
+        if id is None:
+            return claim, []
+        # its own turn is there where a process died between that and its answer
+        before = self._turns.places(tenant, id, but=tail(claim.id))
+        return claim, [place for place in before if not isinstance(place, Gone)]
+
+    def told(self, tenant: str, id: str | None, key: bytes | None, claim: Claim, items: list[Item]) -> None:
+        """Keeps a turn, in a conversation of its own where there is no `id`; not in one that was deleted meanwhile.
+        Told again it takes the place of what was kept by the same claim."""
+        into = id or claim.id
+        if id is None or self.there(tenant, id):
+            self._turns.add(tenant, into, tail(claim.id), items, anew=True)
+        if id is None:
+            self._shelf.add(tenant, StoredConversation(into, int(time.time())))
+        self._once.made(tenant, key, claim)
 
 
 def named(items: list[InputItem]) -> list[Item]:

@@ -25,9 +25,11 @@ from .turns import Turns
 
 
 class Talk(NamedTuple):
-    """`close` ends what runs in the background, and comes before the end of what it uses."""
+    """`conversations` are those that `routes` are over. `close` ends what runs in the background, and comes before the
+    end of what it uses."""
 
     routes: dict[str, dict[str, Handler]]
+    conversations: Conversations
     close: Callable[[], Awaitable[None]]
 
 
@@ -71,5 +73,6 @@ def talk(
             ),
             **conversation_routes.routes(conversations, most),
         },
+        conversations,
         close,
     )

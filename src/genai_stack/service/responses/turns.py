@@ -36,14 +36,22 @@ class Turns:
         self.counts: Callable[[str, str], bool] = lambda tenant, response: False
 
     def add(
-        self, tenant: str, conversation: str, id: str, items: list[Item], waits_for: str | None = None
+        self,
+        tenant: str,
+        conversation: str,
+        id: str,
+        items: list[Item],
+        waits_for: str | None = None,
+        *,
+        anew: bool = False,
     ) -> None:
-        """A turn that is there and counts stays as it is; one that waits is replaced."""
+        """A turn that is there and counts stays as it is, unless it is to be made `anew`; one that waits is
+        replaced."""
         place = _place(tenant, conversation)
         while True:
             record = self._records.get(place, id)
             before = msgspec.convert(record.item, Turn) if record else None
-            if before is not None and self._counts(tenant, before):
+            if before is not None and not anew and self._counts(tenant, before):
                 return
             turn = Turn(id, self._overflow.lay(f"responses/{conversation}/{id}", items), waits_for)
             try:
@@ -57,11 +65,11 @@ class Turns:
                 self._overflow.drop(before.laid.blob)
             return
 
-    def places(self, tenant: str, conversation: str) -> list[Place]:
-        """All items, oldest first, with what was deleted marked."""
+    def places(self, tenant: str, conversation: str, *, but: str | None = None) -> list[Place]:
+        """All items, oldest first, with what was deleted marked; without those of the turn `but`."""
         found: list[Place] = []
         for turn in self._turns(tenant, conversation):
-            if self._counts(tenant, turn):
+            if turn.id != but and self._counts(tenant, turn):
                 if turn.waits_for is not None:
                     self.settle(tenant, conversation, turn.id)
                 found += self._overflow.read(turn.laid, list[Place])
