@@ -51,6 +51,7 @@ from .resources.once import Once
 from .resources.table import resources
 from .responses.table import talk
 from .usage import NOTHING
+from .videos.routes import films
 
 if TYPE_CHECKING:
     from .telemetry import Telemetry  # which loads OpenTelemetry
@@ -159,6 +160,9 @@ def build_app(
     )
     for path, methods in told.routes.items():
         table[path] = {method: guarded(handler, "inference") for method, handler in methods.items()}
+    filmed = films(services, config, catalogue, limiter, prices, charges, load, kept.files, lasting=not freezes)
+    for path, methods in filmed.routes.items():
+        table[path] = {method: guarded(handler, "inference") for method, handler in methods.items()}
     for route in tasks.ROUTES:
         performed = tasks.perform(
             route,
@@ -185,6 +189,7 @@ def build_app(
         yield
         await sweeping
         await told.close()
+        await filmed.close()
         await kept.close()
         await services.models.close()
         await limiter.close()
