@@ -8,12 +8,11 @@ a host which works on without us has an `order` instead, and whoever looks takes
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 
 from ...ports import ObjectInfo, Order
 from ...protocol.videos import Status, Video, VideoError, VideoRequest
+from ..ledger import Outcome
 
 LEASE_SECONDS = 30.0
 KEPT_SECONDS = 30 * 86_400
@@ -26,9 +25,18 @@ LATE = VideoError(
 )
 
 
+class Spent(msgspec.Struct, frozen=True):
+    """What the ledger is told: when it ended, in Unix seconds, the seconds of its model, and how it ended."""
+
+    ended: float
+    served: float
+    outcome: Outcome
+
+
 class StoredVideo(msgspec.Struct, frozen=True):
     """`key` is who pays. `asked` is the request, without its reference and with the model that makes it. `alive` is the
-    Unix time until which its process has promised to be there. `leaving`: it is being removed."""
+    Unix time until which its process has promised to be there. `leaving`: it is being removed. `spent` is there once it
+    has ended, and `charged` once the ledger has it."""
 
     id: str
     created_at: int
@@ -44,6 +52,8 @@ class StoredVideo(msgspec.Struct, frozen=True):
     completed_at: int | None = None
     expires_at: int | None = None
     leaving: bool = False
+    spent: Spent | None = None
+    charged: bool = False
 
     @property
     def ended(self) -> bool:
@@ -84,14 +94,23 @@ def ordered(now: StoredVideo, order: Order) -> StoredVideo:
     return msgspec.structs.replace(now, status="in_progress", order=order)
 
 
-def completed(now: StoredVideo, content: ObjectInfo) -> StoredVideo:
+def completed(now: StoredVideo, content: ObjectInfo, at: int, spent: Spent) -> StoredVideo:
     if now.ended:
         return now
-    at = int(time.time())
     return msgspec.structs.replace(
-        now, status="completed", content=content, completed_at=at, expires_at=at + KEPT_SECONDS
+        now, status="completed", content=content, completed_at=at, expires_at=at + KEPT_SECONDS, spent=spent
     )
 
 
-def failed(now: StoredVideo, fault: VideoError) -> StoredVideo:
-    return now if now.ended else msgspec.structs.replace(now, status="failed", fault=fault)
+def failed(now: StoredVideo, fault: VideoError, at: float) -> StoredVideo:
+    if now.ended:
+        return now
+    return msgspec.structs.replace(now, status="failed", fault=fault, spent=Spent(at, 0.0, "failed"))
+
+
+def leaving(now: StoredVideo, at: float) -> StoredVideo:
+    """One that its host is still at is paid for until now; what another process was at, that process tells."""
+    spent = now.spent
+    if not now.ended and now.order is not None:
+        spent = Spent(at, max(at - now.order.at, 0.0), "left")
+    return msgspec.structs.replace(now, leaving=True, spent=spent)

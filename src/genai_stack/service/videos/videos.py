@@ -17,12 +17,11 @@ from ...errors import EngineFailed, GenAIStackError, NotFound, RequestError
 from ...ports import LongWork, ObjectInfo, ObjectStore, Order, RecordStore
 from ...protocol.videos import VideoError
 from ..charging import Charges
-from ..ledger import Outcome
 from ..resources.once import Claim, Once, gone
 from ..resources.shelf import Found, Page, Shelf
 from ..resources.unfiled import Unfiled
 from . import records as records_of
-from .records import StoredVideo
+from .records import Spent, StoredVideo
 
 
 class Videos:
@@ -94,11 +93,13 @@ class Videos:
         """The film is there, unless it has ended otherwise. Raises NotFound for one that was deleted, EngineFailed for
         what is no film; then nothing of it stays."""
         video = self._shelf.get(tenant, id)
-        blob = self._unfiled.store(_film(content))
+        if video.ended:
+            return video
+        blob, at = self._unfiled.store(_film(content)), int(self._clock())
         try:
             self._unfiled.goes_to(blob.key, self._shelf.place(tenant), id)
-            self._charged(tenant, video, ended, served, "answered")
-            after = self._change(tenant, id, lambda now: records_of.completed(now, blob))
+            spent = Spent(ended, served, "answered")
+            after = self._change(tenant, id, lambda now: records_of.completed(now, blob, at, spent))
         except BaseException:
             self._unfiled.drop(blob)
             raise
@@ -106,17 +107,15 @@ class Videos:
             self._unfiled.filed(blob.key)
         else:
             self._unfiled.drop(blob)
-        return after
+        return self._charged(tenant, after)
 
     def fail(self, tenant: str, id: str, fault: VideoError) -> StoredVideo:
-        video = self._shelf.get(tenant, id)
-        if not video.ended:
-            self._charged(tenant, video, self._clock(), 0.0, "failed")
-        return self._change(tenant, id, lambda now: records_of.failed(now, fault))
+        at = self._clock()
+        return self._charged(tenant, self._change(tenant, id, lambda now: records_of.failed(now, fault, at)))
 
     def left(self, tenant: str, video: StoredVideo, served: float) -> None:
-        """It was deleted while it was made."""
-        self._charged(tenant, video, self._clock(), served, "left")
+        """It was deleted while this process had it made."""
+        self._tell(tenant, video, Spent(self._clock(), served, "left"))
 
     def find(self, tenant: str, id: str) -> StoredVideo | None:
         """As it is now; None for one that has expired, or is being removed."""
@@ -153,10 +152,9 @@ class Videos:
     def delete(self, tenant: str, id: str) -> None:
         """Final: what is made of it from here on is kept by nobody. Raises NotFound."""
         self.get(tenant, id)
-        video = self._change(tenant, id, lambda now: msgspec.structs.replace(now, leaving=True))
+        at = self._clock()
+        video = self._change(tenant, id, lambda now: records_of.leaving(now, at))
         self.stop(id)
-        if not video.ended and video.order is not None:
-            self._charged(tenant, video, self._clock(), self._clock() - video.order.at, "left")
         self._bury(tenant, video)
 
     def _change(self, tenant: str, id: str, to: Callable[[StoredVideo], StoredVideo]) -> StoredVideo:
@@ -178,6 +176,8 @@ class Videos:
         return False
 
     def _bury(self, tenant: str, video: StoredVideo) -> None:
+        if video.spent is not None and not video.charged:
+            self._tell(tenant, video, video.spent)
         if video.content is not None:
             self._objects.delete(video.content.key)
         if video.order is not None and self._long_work is not None:
@@ -186,9 +186,9 @@ class Videos:
 
     def _looked_at(self, tenant: str, video: StoredVideo) -> StoredVideo:
         """What a store can't do now, the next look does."""
-        if video.ended:
-            return video
         with suppress(GenAIStackError):
+            if video.ended:
+                return self._charged(tenant, video)
             if video.order is not None:
                 return self._collected(tenant, video, video.order)
             if video.alive < self._clock():
@@ -210,7 +210,17 @@ class Videos:
             self._long_work.withdraw(order)
         return after
 
-    def _charged(self, tenant: str, video: StoredVideo, ended: float, served: float, outcome: Outcome) -> None:
+    def _charged(self, tenant: str, video: StoredVideo) -> StoredVideo:
+        """One that has ended, once the ledger has it: whoever tells it again tells the same."""
+        if video.spent is None or video.charged:
+            return video
+        self._tell(tenant, video, video.spent)
+        try:
+            return self._change(tenant, video.id, lambda now: msgspec.structs.replace(now, charged=True))
+        except NotFound:  # deleted meanwhile
+            return video
+
+    def _tell(self, tenant: str, video: StoredVideo, spent: Spent) -> None:
         if self._charges is not None:
             self._charges.video(
                 id=video.id,
@@ -218,10 +228,10 @@ class Videos:
                 key=video.key,
                 model=video.model,
                 base=video.base,
-                ended=ended,
+                ended=spent.ended,
                 began=video.created_at,
-                served=served,
-                outcome=outcome,
+                served=spent.served,
+                outcome=spent.outcome,
             )
 
 
