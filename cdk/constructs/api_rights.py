@@ -74,8 +74,15 @@ def _objects(storage: Storage, models: list[ModelConfig]) -> list[iam.PolicyStat
         _allow(["s3:ListBucket"], bucket.bucket_arn),
         _allow(["s3:GetObject"], *(bucket.arn_for_objects(prefix) for prefix in reads)),
         _allow(change, *(bucket.arn_for_objects(prefix) for prefix in writes)),
-        _allow(["s3:DeleteObject"], *(bucket.arn_for_objects(prefix) for prefix in DELETES)),
+        _allow(["s3:DeleteObject"], *(bucket.arn_for_objects(prefix) for prefix in deleted(models))),
     ]
+
+
+def deleted(models: list[ModelConfig]) -> list[str]:
+    """What the API deletes in the bucket: with a model that answers through S3, what it has taken of its answers, and
+    the question of what isn't wanted any more."""
+    lasting = [model.name for model in models if choices.asynchronous(model)]
+    return [*DELETES, *(f"{where(name)}/*" for name in lasting for where in (names.questions, names.answers))]
 
 
 def prefixes(models: list[ModelConfig]) -> tuple[list[str], list[str]]:

@@ -26,6 +26,8 @@ REQUESTS: dict[Task, int] = {
     "video": 1,
 }
 """Requests at once that a copy is meant for. Text is batched; a picture, a song or a film takes the GPUs for itself."""
+LONGEST_ANSWER = 3600
+"""Seconds; SageMaker's own limit of a queued one. vLLM-Omni gives a film up after 600 unless told."""
 LORA_RANK = 64
 """The highest rank of an adapter that is served; vLLM's own default of 16 refuses common fine-tunes."""
 ROOM = 0.8
@@ -103,6 +105,8 @@ def environment(model: ModelConfig) -> dict[str, str]:
         chosen["SM_VLLM_MAX_MODEL_LEN"] = str(model.tokens)
     if model.task in ("embedding", "rerank"):
         chosen["SM_VLLM_RUNNER"] = "pooling"
+    if model.task == "video":
+        chosen["VLLM_OMNI_VIDEO_SYNC_TIMEOUT"] = str(LONGEST_ANSWER)
     if model.adapters:
         chosen["SM_VLLM_ENABLE_LORA"] = "true"
         chosen["SM_VLLM_MAX_LORAS"] = chosen["SM_VLLM_MAX_CPU_LORAS"] = str(model.adapters)

@@ -281,6 +281,37 @@ class ModelHost(Protocol):
     async def close(self) -> None: ...
 
 
+class Order(msgspec.Struct, frozen=True):
+    """Work that a model has been handed: where it was put, and where its answer or its failure will be. `at` is when,
+    in Unix seconds."""
+
+    question: str
+    output: str
+    failure: str
+    at: float
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """The answer's body as it is read, and when it was there, in Unix seconds."""
+
+    content: Iterator[bytes]
+    at: float
+
+
+class LongWork(Protocol):
+    """The side of a ModelHost that takes work which outlasts the process that asks. All but `order` wait on a store."""
+
+    async def order(self, model: str, route: str, body: bytes, *, kind: str = JSON) -> Order:
+        """Hands it over, and returns once it is taken. Raises what `ModelHost.invoke` does, and RequestError for a
+        model that answers at once."""
+
+    def outcome(self, order: Order) -> Outcome | None:
+        """None where there is none yet. Raises ModelFailed for work that failed, and once there will be none."""
+
+    def withdraw(self, order: Order) -> None:
+        """What hasn't begun won't, and what it came to is thrown away; what has begun goes on to its end."""
+
+
 class Passage(msgspec.Struct, frozen=True):
     """The characters [start, end) of a file's text, which are `text`."""
 
@@ -349,7 +380,8 @@ class DocumentReader(Protocol):
 class Services(msgspec.Struct, frozen=True):
     """Everything the service and the client stand on, put together by `wiring`. Without `vectors` and `reader` there
     are no vector stores; `embedders` are the models that may embed for them, None being whichever the registry has.
-    `batch_endpoints` are the routes that a batch may be for, as far as `jobs` can run it; None: all."""
+    `batch_endpoints` are the routes that a batch may be for, as far as `jobs` can run it; None: all. `long_work` is
+    the side of `models` that takes work which outlasts this process, where they have one."""
 
     objects: ObjectStore
     records: RecordStore
@@ -360,3 +392,4 @@ class Services(msgspec.Struct, frozen=True):
     reader: DocumentReader | None = None
     batch_endpoints: tuple[str, ...] | None = None
     embedders: tuple[str, ...] | None = None
+    long_work: LongWork | None = None

@@ -51,6 +51,11 @@ def aws_services(stage: str) -> Services:
     import msgspec
 
     services, bucket, hosted = _on_aws(stage, _stage_models)
+    if hosted:
+        from .aws.host import SageMakerHost
+
+        assert isinstance(services.models, SageMakerHost)
+        services = msgspec.structs.replace(services, long_work=services.models)
     if bucket is None:
         return services
     from .aws.vectors import S3Vectors

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
 from genai_stack import names
@@ -9,7 +11,7 @@ from genai_stack.aws.host import SageMakerHost
 from genai_stack.aws.lasting import Lasting
 from genai_stack.errors import GenAIStackError, NotFound, ObjectNotFound
 from genai_stack.hosted import HostedModel
-from genai_stack.ports import ModelVersion
+from genai_stack.ports import ModelVersion, ObjectInfo
 
 CHAT = "/v1/chat/completions"
 BODY = b'{"model": "m"}'
@@ -55,6 +57,15 @@ class Bucket:
         if key not in self.kept:
             raise ObjectNotFound(key)
         return self.kept[key]
+
+    def head(self, key: str) -> ObjectInfo:
+        return ObjectInfo(key, len(self.get(key)), "", time.time())
+
+    def read(self, key: str) -> Iterator[bytes]:
+        return iter([self.get(key)])
+
+    def delete(self, key: str) -> None:
+        self.kept.pop(key, None)
 
 
 def made(bucket: Any = None, **options: Any) -> SageMakerHost:

@@ -19,6 +19,7 @@ MODELS = (
     ModelVersion("chat", "builtin"),
     ModelVersion("draws", "hf://o/draws", "image"),
     ModelVersion("speaks", "hf://o/speaks", "speech"),
+    ModelVersion("plays", "hf://o/plays", "music"),
     ModelVersion("hears", "hf://o/hears", "transcription"),
     ModelVersion("guard", "hf://o/guard", "moderation"),
 )
@@ -87,6 +88,13 @@ def spoken(body: bytes, kind: str) -> Any:
     return SOUND
 
 
+def played(body: bytes, kind: str) -> Any:
+    asked = json.loads(body)
+    assert (asked["model"], asked["input"]) == ("plays", "rain")
+    assert "stream_format" not in asked
+    return SOUND
+
+
 def heard(body: bytes, kind: str) -> Any:
     fields, files = taken_apart(body, kind)
     assert (fields["model"], files) == (b"hears", [("file", len(SOUND))])
@@ -129,6 +137,7 @@ ANSWERS: dict[str, Any] = {
     "/v1/images/generations": drawn,
     "/v1/images/edits": edited,
     "/v1/audio/speech": spoken,
+    "/v1/audio/generate": played,
     "/v1/audio/transcriptions": heard,
     "/v1/audio/translations": heard,
     "/v1/chat/completions": judged,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any, cast
 
 import openai
 import pytest
+from openai import HttpxBinaryResponseContent
 
 from genai_stack.config import PriceConfig, ServiceConfig, StackConfig, parse_config
 from genai_stack.ports import ModelVersion
@@ -103,6 +105,18 @@ async def test_speech_both_ways(api: Api, client: openai.OpenAI) -> None:
     assert [kind.partition(";")[0] for kind in kinds] == ["application/json"] * 2 + ["multipart/form-data"] * 5
 
 
+def test_music(api: Api, client: openai.OpenAI) -> None:
+    body = {"input": "rain", "audio_length": 9.5, "seed": 3, "response_format": "wav", "stream_format": "audio"}
+    for model in ({"model": "plays"}, {}):
+        made = client.post("/audio/generations", body={**body, **model}, cast_to=HttpxBinaryResponseContent)
+        assert (made.read(), made.response.headers["content-type"]) == (SOUND, "audio/wav")
+    (_, route, sent), _ = api.host.seen
+    assert route == "/v1/audio/generate"
+    assert json.loads(sent) == {
+        "model": "plays", "input": "rain", "audio_length": 9.5, "seed": 3, "response_format": "wav",
+    }  # fmt: skip
+
+
 def test_a_form_without_a_model_gets_one(api: Api) -> None:
     answer = form(api, "/v1/audio/transcriptions", ("file", '; filename="a.wav"', SOUND))
     assert answer.json()["text"] == "Hello there"
@@ -154,6 +168,7 @@ def test_where_no_model_can_it_says_which_to_add(api: Api) -> None:
     answers = {
         "image": api.post("/v1/images/generations", {"prompt": "a cat"}),
         "speech": api.post("/v1/audio/speech", {"input": "a", "voice": "b", "model": "tts-1"}),
+        "music": api.post("/v1/audio/generations", {"input": "a"}),
         "moderation": api.post("/v1/moderations", {"input": "a", "model": "omni-moderation-latest"}),
         "transcription": form(api, "/v1/audio/transcriptions", sound),
     }
@@ -185,10 +200,14 @@ def test_the_entries_to_add_are_good_ones(task: Any) -> None:
         ("/v1/images/generations", {"model": "nope"}, "model"),
         ("/v1/audio/speech", {"stream_format": "sse"}, "stream_format"),
         ("/v1/audio/speech", {"speed": 9}, "speed"),
+        ("/v1/audio/generations", {"stream_format": "sse"}, "stream_format"),
+        ("/v1/audio/generations", {"audio_length": 0}, "audio_length"),
+        ("/v1/audio/generations", {"voice": "vivian"}, "voice"),
     ],
 )
 def test_requests_that_are_none(api: Api, path: str, change: dict[str, Any], param: str) -> None:
-    good = {"prompt": "a cat"} if "images" in path else {"input": "a", "voice": "vivian"}
+    good = {"prompt": "a cat"} if "images" in path else {"input": "a"}
+    good |= {"voice": "vivian"} if "speech" in path else {}
     assert_problem(api.post(path, {**good, **change}), 404 if param == "model" else 400, param=param)
     assert api.host.seen == []
 
@@ -230,6 +249,7 @@ ASKED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/v1/moderations", {"model": "guard", "input": ["a", "b"]}),
     ("/v1/images/generations", {"model": "draws", "prompt": "a cat"}),
     ("/v1/audio/speech", {"model": "speaks", "input": "a", "voice": "vivian"}),
+    ("/v1/audio/generations", {"model": "plays", "input": "rain"}),
 )
 
 

@@ -18,8 +18,18 @@ import aiohttp
 
 from genai_stack.errors import EngineFailed, GenAIStackError, ModelFailed, ModelWarming, NotFound, RequestError
 from genai_stack.hosted import HostedModel
-from genai_stack.ports import JSON, DirectAccess, ModelRegistry, ModelVersion, Reply, ReplyStream
+from genai_stack.ports import (
+    JSON,
+    DirectAccess,
+    ModelRegistry,
+    ModelVersion,
+    Order,
+    Outcome,
+    Reply,
+    ReplyStream,
+)
 from genai_stack.protocol import endings
+from genai_stack.protocol.refusals import refusal
 
 from . import bearer
 from .breaker import Breaker
@@ -97,9 +107,7 @@ class SageMakerHost:
         if target.hosted.serverless:
             refuse_unserved(target.hosted, route, body)
         if target.hosted.asynchronous:
-            if kind != JSON:
-                raise RequestError(f"{model!r} answers asynchronously, and to JSON alone", code="no_form")
-            return await self._invoke_lasting(target, route, body)
+            return await self._invoke_lasting(target, route, body, kind)
         async with self._answer(target, "/invocations", route, body, wait, kind) as answer:
             return answer if isinstance(answer, Reply) else await self._whole(answer, model)
 
@@ -258,20 +266,58 @@ class SageMakerHost:
             raise broke(f"{model!r} broke off in the middle of its answer", error) from error
         return Reply(200, response.headers.get("content-type", "application/json"), said)
 
-    async def _invoke_lasting(self, target: Target, route: str, body: bytes) -> Reply:
-        model = target.version.name
+    async def order(self, model: str, route: str, body: bytes, *, kind: str = JSON) -> Order:
+        target = await self._targets.find(model)
+        if not target.hosted.asynchronous:
+            raise RequestError(f"{model!r} answers at once, and takes no work for later", code="no_long_work")
+        lasting = self._through_s3(model)
+        self._breaker.admit(target.component, model)
+        decided = self._breaker.undecided
+        try:
+            located = await lasting.prepared(model, route, body, kind)
+            try:
+                return await self._ordered(target, located, lasting)
+            except GenAIStackError:
+                await asyncio.to_thread(lasting.unasked, located)
+                raise
+        except EngineFailed:
+            decided = self._breaker.failed
+            raise
+        finally:
+            decided(target.component)
+
+    async def _ordered(self, target: Target, located: dict[str, str], lasting: Lasting) -> Order:
+        response = await self._runtime.post(f"{target.path}/async-invocations", located, b"")
+        if response.status != 202:
+            refused = await self._refused(response, target.version.name)
+            raise refusal(refused.status, refused.body)
+        response.close()
+        return lasting.order(located, response)
+
+    def outcome(self, order: Order) -> Outcome | None:
+        return self._through_s3().come_to(order)
+
+    def withdraw(self, order: Order) -> None:
+        self._through_s3().withdraw(order)
+
+    def _through_s3(self, model: str = "the model") -> Lasting:
         if self._lasting is None:
             raise GenAIStackError(
                 f"{model!r} answers through S3, and no bucket is known; deploy GenaiStack-Hosting"
             )
+        return self._lasting
+
+    async def _invoke_lasting(self, target: Target, route: str, body: bytes, kind: str) -> Reply:
+        model = target.version.name
+        lasting = self._through_s3(model)
         self._breaker.admit(target.component, model)
         decided = self._breaker.undecided
         try:
-            located = await self._lasting.prepared(model, route, body)
+            located = await lasting.prepared(model, route, body, kind)
             response = await self._runtime.post(f"{target.path}/async-invocations", located, b"")
             if response.status != 202:
                 return await self._refused(response, model)
-            reply = await self._lasting.outcome(response, model)
+            reply = await lasting.outcome(response, model)
             decided = self._breaker.succeeded
             return reply
         except EngineFailed:

@@ -60,10 +60,12 @@ class FoundText(Struct, frozen=True):
 
 class InputItem(Struct, frozen=True, forbid_unknown_fields=True):
     """A message (`role` and `content`; `type` may be left out), a `function_call` (`call_id`, `name`, `arguments`), a
-    `function_call_output` (`call_id`, `output`), or a `file_search_call` as an answer had it. `id` and `status` are
-    read over: items get ids of their own."""
+    `function_call_output` (`call_id`, `output`), a `file_search_call` as an answer had it, or an `item_reference`: the
+    `id` of an item that is kept. Else `id` and `status` are read over: items get ids of their own."""
 
-    type: Literal["message", "function_call", "function_call_output", "file_search_call"] | None = None
+    type: (
+        Literal["message", "function_call", "function_call_output", "file_search_call", "item_reference"] | None
+    ) = None
     id: Id | None = None
     status: str | None = None
     role: Role | None = None
@@ -127,18 +129,25 @@ _NEEDED = {
     "function_call_output": ("call_id", "output"),
     "file_search_call": ("queries",),
 }
+REFERENCE = "item_reference"
 _OF_NO_KIND = ("type", "id", "status", "parsed_arguments", "phase")
 _OPTIONAL = {"file_search_call": ("results",)}
 
 
 def kind_of(item: InputItem) -> str:
+    if item.type is None and item.id is not None and item.role is None and item.content is None:
+        return REFERENCE
     return item.type or "message"
 
 
-def check_items(items: list[InputItem], param: str) -> None:
-    """Raises RequestError where an item's fields aren't those of its kind."""
+def check_items(items: list[InputItem], param: str, *, references: bool = False) -> None:
+    """Raises RequestError where an item's fields aren't those of its kind, and for a reference unless there may be
+    `references`."""
     for place, item in enumerate(items):
         kind, where = kind_of(item), f"{param}[{place}]"
+        if kind == REFERENCE:
+            _check_reference(item, where, references)
+            continue
         for name in _NEEDED[kind]:
             if getattr(item, name) is None:
                 raise RequestError(
@@ -156,6 +165,28 @@ def check_items(items: list[InputItem], param: str) -> None:
                 )
         if kind == "message":
             _check_content(item, where)
+
+
+def _check_reference(item: InputItem, where: str, allowed: bool) -> None:
+    if not allowed:
+        raise RequestError(
+            f"'{where}' is an item_reference, which only a response's input may have; send the item itself.",
+            param=f"{where}.type",
+            code="unsupported_value",
+        )
+    if item.id is None:
+        raise RequestError(
+            f"'{where}.id' is missing in an item_reference; send it.",
+            param=f"{where}.id",
+            code="missing_required_parameter",
+        )
+    for name in InputItem.__struct_fields__:
+        if name not in ("type", "id") and getattr(item, name) is not None:
+            raise RequestError(
+                f"'{where}.{name}' doesn't belong to an item_reference; leave it out.",
+                param=f"{where}.{name}",
+                code="unknown_parameter",
+            )
 
 
 def _check_content(item: InputItem, where: str) -> None:
@@ -184,6 +215,12 @@ def kept(item: InputItem, id: str) -> Item:
     if role == "assistant":
         given = [OutputText(part.text) if isinstance(part, InputText) else part for part in given]
     return MessageItem(id, role, given)
+
+
+def kind_of_kept(item: Item) -> str:
+    kind = item.__struct_config__.tag
+    assert isinstance(kind, str)
+    return kind
 
 
 def text_of_parts(parts: list[Part]) -> str:

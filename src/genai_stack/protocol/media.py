@@ -1,4 +1,4 @@
-"""Pictures and speech, in OpenAI's shapes, as far as vLLM and vLLM-Omni honour them."""
+"""Pictures and speech in OpenAI's shapes, and music in vLLM-Omni's, as far as vLLM and vLLM-Omni honour them."""
 
 from __future__ import annotations
 
@@ -75,6 +75,23 @@ class SpeechRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     speed: Annotated[float, Meta(ge=0.25, le=4.0)] | None = None
     stream_format: Literal["audio"] | None = None
     language: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class MusicRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """POST /v1/audio/generations: music or a sound by its description, in the shape of vLLM-Omni's
+    `/v1/audio/generate`. `audio_length` is in seconds; how much there may be is the model's."""
+
+    input: Annotated[str, Meta(min_length=1, max_length=16_384)]
+    model: ModelName | None = None
+    response_format: Literal["wav", "pcm", "flac", "mp3", "opus"] | None = None
+    speed: Annotated[float, Meta(ge=0.25, le=4.0)] | None = None
+    stream_format: Literal["audio"] | None = None
+    audio_length: Annotated[float, Meta(gt=0, le=600)] | None = None
+    audio_start: Annotated[float, Meta(ge=0, le=600)] | None = None
+    negative_prompt: Prompt | None = None
+    guidance_scale: Scale | None = None
+    num_inference_steps: Steps | None = None
+    seed: Seed | None = None
 
 
 class TranslationForm(Struct, frozen=True, forbid_unknown_fields=True):

@@ -259,7 +259,7 @@ class ItemList(Struct, frozen=True):
 
 def check_response(request: ResponseRequest) -> None:
     """Raises RequestError. What the chat route says of tools and schemas it says itself."""
-    check_items(request.items, "input")
+    check_items(request.items, "input", references=True)
     if not request.items and request.previous_response_id is None and request.conversation is None:
         raise _invalid("input", "is missing; send a text, or items", code="missing_required_parameter")
     if request.previous_response_id is not None and request.conversation is not None:

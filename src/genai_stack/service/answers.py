@@ -16,7 +16,8 @@ import secrets
 import threading
 import time
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import msgspec
 from starlette.types import Message
@@ -68,12 +69,7 @@ class Answers:
         was used for something else than `asked`, or when the first one takes too long; ClientGone while it waits; and
         what `answer` raises."""
         lease = Lease(self._records, tenant, key, hashlib.sha256(asked).hexdigest())
-        try:
-            with UntilGone(exchange):
-                kept = await _taken(lease)
-        except BaseException:
-            await asyncio.to_thread(lease.release)
-            raise
+        kept = await _waited(exchange, lease)
         if kept is not None:
             again = [(b"idempotent-replayed", b"true")]
             await exchange.answer(200, kept.body, kind=kept.kind, headers=again)
@@ -87,6 +83,21 @@ class Answers:
             await asyncio.gather(renewing, return_exceptions=True)
             if not recording.kept:
                 await asyncio.to_thread(lease.release)
+
+    @asynccontextmanager
+    async def turn(self, exchange: Exchange, tenant: str, key: bytes, asked: bytes) -> AsyncIterator[None]:
+        """While inside, nobody else answers a request with this key, for what is kept elsewhere. Raises what `once`
+        does while it waits."""
+        lease = Lease(self._records, tenant, key, hashlib.sha256(asked).hexdigest())
+        if await _waited(exchange, lease) is not None:
+            raise reused()
+        renewing = asyncio.create_task(_renewed(lease))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            await asyncio.to_thread(lease.release)
 
 
 class Recording:
@@ -195,6 +206,16 @@ class Lease:
             return False
         self._version = record.version
         return True
+
+
+async def _waited(exchange: Exchange, lease: Lease) -> Kept | None:
+    """None once the lease is ours. Raises Conflict, ClientGone."""
+    try:
+        with UntilGone(exchange):
+            return await _taken(lease)
+    except BaseException:
+        await asyncio.to_thread(lease.release)
+        raise
 
 
 async def _taken(lease: Lease) -> Kept | None:

@@ -52,6 +52,7 @@ from .resources.once import Once
 from .resources.table import resources
 from .responses.table import talk
 from .usage import NOTHING
+from .videos.routes import films
 
 if TYPE_CHECKING:
     from .telemetry import Telemetry  # which loads OpenTelemetry
@@ -160,6 +161,9 @@ def build_app(
     )
     for path, methods in told.routes.items():
         table[path] = {method: guarded(handler, "inference") for method, handler in methods.items()}
+    filmed = films(services, config, catalogue, limiter, prices, charges, load, kept.files, lasting=not freezes)
+    for path, methods in filmed.routes.items():
+        table[path] = {method: guarded(handler, "inference") for method, handler in methods.items()}
     tools = tasks.Tools(
         services.models,
         catalogue,
@@ -185,6 +189,7 @@ def build_app(
         yield
         await sweeping
         await told.close()
+        await filmed.close()
         await kept.close()
         await services.models.close()
         await limiter.close()

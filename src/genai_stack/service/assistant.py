@@ -16,6 +16,7 @@ from .exchange import Handler
 from .principal import Principal
 from .resources import ids
 from .responses.conversations import Conversations
+from .responses.overflow import Allowance
 from .tasks import Ready, Tools, performed
 
 ROUTE = ASSISTANT
@@ -33,7 +34,7 @@ def assisted(tools: Tools, conversations: Conversations) -> Handler:
             asked = f"assistant {request}"
             claim, items = await asyncio.to_thread(conversations.opened, tenant, into, key, asked)
         elif into is not None:
-            items = await asyncio.to_thread(conversations.items, tenant, into)
+            items = await asyncio.to_thread(conversations.items, tenant, into, Allowance("conversation"))
         memory = remembered(items, TURNS)
         named = into or (claim.id if claim else None)
 

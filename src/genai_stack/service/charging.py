@@ -10,13 +10,14 @@ from .ledger import Entry, Ledger, Outcome
 from .limits import Admission, Limiter
 from .prices import Prices
 from .principal import Principal
-from .usage import Used
+from .usage import NOTHING, Used
 
 BATCHES = "/v1/batches"
 TUNING = "/v1/fine_tuning/jobs"
 INDEXING = "/v1/vector_stores/{id}/files"
 RESPONSES = "/v1/responses"
 SEARCH = "/v1/vector_stores/{id}/search"
+VIDEOS = "/v1/videos"
 
 
 class Charges:
@@ -151,6 +152,28 @@ class Charges:
             Entry(
                 ended, tenant, key, model, INDEXING, 200, "answered",
                 tokens, 0, 0, spent, None, max(ended - began, 0.0), id,
+            )
+        )  # fmt: skip
+
+    def video(
+        self,
+        *,
+        id: str,
+        tenant: str,
+        key: str,
+        model: str,
+        base: str | None,
+        ended: float,
+        began: float,
+        served: float,
+        outcome: Outcome,
+    ) -> None:
+        """The same film again is charged once. Waits on the store."""
+        spent = self._prices.answer(model, base, NOTHING, served)
+        self._late(
+            Entry(
+                ended, tenant, key, model, VIDEOS, 200, outcome,
+                0, 0, 0, spent, None, max(ended - began, 0.0), id, round(served, 6),
             )
         )  # fmt: skip
 

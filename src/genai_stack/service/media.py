@@ -1,5 +1,5 @@
-"""Pictures and speech, by the models that the catalogue has for them: what is asked is checked here and goes on to
-vLLM's or vLLM-Omni's own route, and what they answer comes back."""
+"""Pictures, speech and music, by the models that the catalogue has for them: what is asked is checked here and goes on
+to vLLM's or vLLM-Omni's own route, and what they answer comes back."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ from .resources.operations import Operation
 from .usage import counts
 
 IMAGES, EDITS = "/v1/images/generations", "/v1/images/edits"
-SPEECH = "/v1/audio/speech"
+SPEECH, MUSIC = "/v1/audio/speech", "/v1/audio/generations"
+MUSIC_OF_MODEL = "/v1/audio/generate"
 TRANSCRIPTIONS, TRANSLATIONS = "/v1/audio/transcriptions", "/v1/audio/translations"
 OPERATIONS = (
     Operation("post", IMAGES, "createImage", "Draw pictures", media.Pictures, media.ImageRequest),
     Operation("post", EDITS, "editImage", "Change pictures", media.Pictures, media.EditForm, form=True),
     Operation("post", SPEECH, "createSpeech", "Say a text", None, media.SpeechRequest),
+    Operation("post", MUSIC, "createMusic", "Make music or a sound", None, media.MusicRequest),
     Operation(
         "post", TRANSCRIPTIONS, "createTranscription", "Write down speech", media.Transcript,
         media.TranscriptionForm, form=True,
@@ -122,6 +124,14 @@ def routes(asking: Asking) -> dict[str, Handler]:
             reply = await asking.reply(exchange, version.name, SPEECH, msgspec.json.encode(asked))
             await _pass_on(exchange, reply)
 
+    async def music(exchange: Exchange) -> None:
+        body = await intake.body(exchange, asking.max_body_bytes)
+        request = decode(media.MusicRequest, body)
+        async with asking.model(exchange, request, request.model, "music", size=len(body)) as version:
+            asked = msgspec.structs.replace(request, model=version.name, stream_format=None)
+            reply = await asking.reply(exchange, version.name, MUSIC_OF_MODEL, msgspec.json.encode(asked))
+            await _pass_on(exchange, reply)
+
     def heard(route: str, kind: type[media.TranslationForm]) -> Handler:
         async def handle(exchange: Exchange) -> None:
             request, form = await received(exchange, kind, asking.max_body_bytes, "file")
@@ -144,6 +154,7 @@ def routes(asking: Asking) -> dict[str, Handler]:
         IMAGES: images,
         EDITS: edits,
         SPEECH: speech,
+        MUSIC: music,
         TRANSCRIPTIONS: heard(TRANSCRIPTIONS, media.TranscriptionForm),
         TRANSLATIONS: heard(TRANSLATIONS, media.TranslationForm),
     }

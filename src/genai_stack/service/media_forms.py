@@ -22,13 +22,14 @@ F = TypeVar("F", bound=msgspec.Struct)
 
 
 class MediaForm(NamedTuple):
-    """`files` are by field how many bytes each has."""
+    """`files` are by field how many bytes each has, and `contents` those bytes where they are kept."""
 
     body: bytes
     kind: str
     boundary: bytes
     fields: dict[str, str]
     files: dict[str, list[int]]
+    contents: dict[str, list[bytes]]
 
     def naming(self, model: str) -> bytes:
         """The body, with the model's name in it where it had none."""
@@ -39,9 +40,12 @@ class MediaForm(NamedTuple):
         return self.body[:start] + part % (self.boundary, model.encode()) + self.body[start:]
 
 
-async def received(exchange: Exchange, kind: type[F], limit: int, *files: str) -> tuple[F, MediaForm]:
-    """The form's fields as a `kind`, and the form. Raises RequestError for what is no such form, for an unknown field
-    and for a file in a field that isn't one of `files`; TooLarge, ClientGone."""
+async def received(
+    exchange: Exchange, kind: type[F], limit: int, *files: str, keep: bool = False
+) -> tuple[F, MediaForm]:
+    """The form's fields as a `kind`, and the form, with its files' contents where they are to `keep`. Raises
+    RequestError for what is no such form, for an unknown field and for a file in a field that isn't one of `files`;
+    TooLarge, ClientGone."""
     given = [value for name, value in exchange.headers if name == b"content-type"]
     content_type, options = parse_options_header(given[0] if len(given) == 1 else None)
     boundary = options.get(b"boundary", b"")
@@ -51,7 +55,7 @@ async def received(exchange: Exchange, kind: type[F], limit: int, *files: str) -
             code="unsupported_content_type",
         )
     body = await intake.body(exchange, limit, form=True)
-    form = _parsed(body, given[0].decode("latin-1"), boundary)
+    form = _parsed(body, given[0].decode("latin-1"), boundary, keep)
     for name in form.files:
         if name not in files:
             raise RequestError(
@@ -65,9 +69,10 @@ async def received(exchange: Exchange, kind: type[F], limit: int, *files: str) -
     return convert(kind, form.fields), form
 
 
-def _parsed(body: bytes, kind: str, boundary: bytes) -> MediaForm:
+def _parsed(body: bytes, kind: str, boundary: bytes, keep: bool) -> MediaForm:
     fields: dict[str, str] = {}
     found: dict[str, list[int]] = {}
+    contents: dict[str, list[bytes]] = {}
     count = 0
 
     def counted() -> None:
@@ -85,7 +90,11 @@ def _parsed(body: bytes, kind: str, boundary: bytes) -> MediaForm:
 
     def on_file(file: Any) -> None:
         counted()
-        found.setdefault(_text(file.field_name), []).append(file.size)
+        name = _text(file.field_name)
+        found.setdefault(name, []).append(file.size)
+        if keep:
+            file.file_object.seek(0)
+            contents.setdefault(name, []).append(file.file_object.read())
         file.close()
 
     ended = False
@@ -103,7 +112,7 @@ def _parsed(body: bytes, kind: str, boundary: bytes) -> MediaForm:
         raise _bad(f"can't be read: {str(error)[:200]}") from None
     if not ended:
         raise _bad("ends without its last boundary")
-    return MediaForm(body, kind, boundary, fields, found)
+    return MediaForm(body, kind, boundary, fields, found, contents)
 
 
 def _text(value: bytes) -> str:

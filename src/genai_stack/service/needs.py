@@ -45,6 +45,16 @@ NEEDS: dict[Task, Need] = {
         'name = "qwen3-tts", source = "hf://Qwen/Qwen3-TTS-12Hz-1.7B-CustomVoice", task = "speech", '
         'instance = "g6.xlarge", parameters = 2.1',
     ),
+    "music": Need(
+        "makes music",
+        'name = "stable-audio", source = "s3://my-bucket/models/stable-audio-open-1.0", task = "music", '
+        'instance = "g6.2xlarge", parameters = 1.4',
+    ),
+    "video": Need(
+        "makes films",
+        'name = "wan2.1", source = "hf://Wan-AI/Wan2.1-T2V-1.3B-Diffusers", task = "video", '
+        'instance = "g6e.2xlarge", parameters = 7.2',
+    ),
 }
 
 

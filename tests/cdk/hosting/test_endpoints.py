@@ -314,6 +314,7 @@ def test_its_model_stands_in_the_template(template: Template) -> None:
             "Image": f"{REGISTRY}:omni-sagemaker-cuda-v1.5",
             "Environment": {
                 "SM_VLLM_SERVED_MODEL_NAME": "film",
+                "VLLM_OMNI_VIDEO_SYNC_TIMEOUT": "3600",
                 "SM_VLLM_TENSOR_PARALLEL_SIZE": "1",
                 "SM_VLLM_MODEL": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
             },

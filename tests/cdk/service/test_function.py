@@ -85,8 +85,8 @@ MODELS: list[tuple[str, set[str]]] = [
         for kind in ("model-package-group", "model-package")
     ),
     ("*", {"sagemaker:ListModelPackages"}),
-    (f"{ARTEFACTS}/{names.questions('film')}/*", WRITE),
-    (f"{ARTEFACTS}/{names.answers('film')}/*", {"s3:GetObject"}),
+    (f"{ARTEFACTS}/{names.questions('film')}/*", {*WRITE, "s3:DeleteObject"}),
+    (f"{ARTEFACTS}/{names.answers('film')}/*", {"s3:GetObject", "s3:DeleteObject"}),
 ]
 
 

@@ -25,7 +25,8 @@ FIELDS = st.sampled_from(
     "bytes filename mime_type purpose expires_after part_ids md5 input_file_id endpoint completion_window metadata "
     "model training_file validation_file suffix seed method hyperparameters integrations name description file_ids "
     "files file_id chunking_strategy attributes query filters max_num_results ranking_options rewrite_query input "
-    "instructions tools tool_choice text items conversation previous_response_id include store stream".split()
+    "instructions tools tool_choice text items conversation previous_response_id include store stream prompt seconds "
+    "size input_reference seed".split()
 )
 
 

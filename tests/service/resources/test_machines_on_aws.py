@@ -23,6 +23,7 @@ from tests.service.resources.test_files_machine import FilesMachine
 from tests.service.resources.test_stores_machine import StoresMachine
 from tests.service.resources.test_tuning_machine import TuningMachine
 from tests.service.responses.test_talk_machine import TalkMachine
+from tests.service.videos.test_videos_machine import VideosMachine
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +73,11 @@ class TalkOnAws(TalkMachine):
 
 TestTalkOnAws = TalkOnAws.TestCase
 TestTalkOnAws.settings = FEW
+
+
+class VideosOnAws(VideosMachine):
+    stores = staticmethod(stores)
+
+
+TestVideosOnAws = VideosOnAws.TestCase
+TestVideosOnAws.settings = FEW

@@ -16,6 +16,7 @@ from genai_stack.service import ApiKeys, build_app
 from genai_stack.service.resources import uploads as uploads_module
 from genai_stack.service.resources.files import Files
 from genai_stack.service.resources.once import Once
+from genai_stack.service.resources.shelf import Page
 from genai_stack.service.resources.uploads import MOST_PENDING, OPEN, PART_BYTES, Uploads
 from tests.service.conftest import MASTER, Api
 from tests.service.fakes import serving
@@ -89,6 +90,31 @@ def test_an_upload_whose_process_dies_anywhere_leaves_nothing(services: Services
     assert objects(services) == (made is not None)
     if made is not None and made.file is not None:
         assert b"".join(files.read(files.get("me", made.file.id))) == b"abc"
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_completed_upload_that_a_crash_left_unfiled_is_filed(services: Services, deleted: bool) -> None:
+    files, uploads = opened(services)
+    upload = uploads.create("me", ASKED, None)
+    part = uploads.add_part("me", upload.id, files.store([b"abc"]), None)
+    made = files.made
+
+    def dies(*asked: Any) -> Any:
+        if deleted:  # after the file was made, and before the upload knew
+            files.delete("me", made(*asked).id)
+        raise Died
+
+    files.made = dies  # type: ignore[method-assign]
+    with pytest.raises(Died):
+        uploads.complete("me", upload.id, CompleteRequest([part.id]))
+    files, uploads = opened(services)
+    uploads.sweep()
+    files.unfiled.sweep(older=-1)
+    found = [b"".join(files.read(file)) for file in files.page("me", Page(10), None).items]
+    assert found == ([] if deleted else [b"abc"])
+    assert (objects(services), services.records.query(OPEN)) == (len(found), [])
+    again = uploads.complete("me", upload.id, CompleteRequest([part.id]))
+    assert (again.status, again.file is None) == ("completed", deleted)
 
 
 def test_expired_uploads_go_whosever_they_are(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:

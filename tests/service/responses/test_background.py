@@ -11,11 +11,20 @@ import openai
 import pytest
 
 from genai_stack.config import StackConfig
+from genai_stack.errors import NotFound
+from genai_stack.protocol.conversations import ConversationRequest
+from genai_stack.protocol.items import MessageItem, OutputText
+from genai_stack.protocol.responses import ResponseRequest
 from genai_stack.service import ApiKeys, build_app
 from genai_stack.service.principal import Limits
-from genai_stack.service.resources.once import Claim
+from genai_stack.service.resources.once import Claim, Once
+from genai_stack.service.responses import background
+from genai_stack.service.responses.conversations import Conversations
+from genai_stack.service.responses.overflow import Overflow
 from genai_stack.service.responses.records import LEASE_SECONDS
 from genai_stack.service.responses.responses import Responses
+from genai_stack.service.responses.run import opened
+from genai_stack.service.responses.turns import Turns
 from tests.service.conftest import MASTER, Api, assert_problem
 from tests.service.fakes import CHAT, serving
 from tests.service.resources.conftest import Stack, stores
@@ -203,6 +212,55 @@ def test_what_it_used_is_charged_to_its_key(stack: Stack, host: TalkHost) -> Non
         time.sleep(0.05)
     assert now["requests"] == 7, "three that were answered, three that were cancelled, one that was refused"
     assert now["prompt_tokens"] >= 3 * 7
+
+
+def test_one_tenant_leaves_room_for_another(
+    stack: Stack, host: TalkHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "SHARE", 2)
+    host.hanging = True
+    with serving(build_app(stack.services, keys=stack.api.keys)) as port:
+
+        def asking(key: str) -> openai.OpenAI:
+            return openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key, max_retries=0)
+
+        with asking(MASTER) as mine, asking(stack.other) as theirs:
+            made = [mine.responses.create(model=CHAT, input="Hi", background=True) for _ in range(2)]
+            with pytest.raises(openai.RateLimitError, match="of yours"):
+                mine.responses.create(model=CHAT, input="Hi", background=True)
+            other = theirs.responses.create(model=CHAT, input="Hi", background=True)
+            mine.responses.cancel(made[0].id)
+            made.append(mine.responses.create(model=CHAT, input="Hi", background=True))
+            host.hanging = False
+            until(mine, made[2].id, "completed")
+            until(theirs, other.id, "completed")
+
+
+def test_one_that_is_deleted_as_it_ends_leaves_nothing(tmp_path: Path) -> None:
+    services = stores(tmp_path, HandQueue())
+    overflow, once = Overflow(services.objects), Once(services.records)
+    turns = Turns(services.records, overflow)
+    conversations = Conversations(services.records, turns, once)
+    responses = Responses(services.records, overflow, conversations, turns, once)
+    talk = conversations.create("me", ConversationRequest(), None)
+    request = ResponseRequest(CHAT, "Hi", conversation=talk.id, background=True)
+    claim, _ = responses.claim("me", None, "")
+    made = opened(claim.id, request, "queued")
+    responses.queue("me", claim, None, made, [], True)
+    long: list[Any] = [MessageItem("msg_1", "assistant", [OutputText("word " * 40_000)])]
+    done = msgspec.structs.replace(made, status="completed", output=long)
+    change = responses._shelf.change
+
+    def deleted_first(tenant: str, id: str, to: Any) -> Any:
+        responses._shelf.change = change  # type: ignore[method-assign]
+        responses.delete(tenant, id)
+        return change(tenant, id, to)
+
+    responses._shelf.change = deleted_first  # type: ignore[method-assign]
+    with pytest.raises(NotFound):
+        responses.finish("me", done, [], b"events")
+    assert services.objects.list("responses/") == []
+    assert services.records.query(f"conversation-turns/me/{talk.id}") == []
 
 
 def test_it_has_failed_where_its_process_is_gone(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai_stack.protocol.items import FoundText
+from genai_stack.protocol.replies import ChatChunkChoice, MessageDelta, ToolCallDelta
 from genai_stack.service.responses.citing import citations
+from genai_stack.service.responses.draft import Draft
 from genai_stack.service.responses.fitting import stretch
 from tests.service.conftest import assert_problem
 from tests.service.fakes import CHAT, EMBED
@@ -236,6 +238,20 @@ def test_a_part_of_a_name_names_no_file(answer: str, cited: list[str]) -> None:
 def test_what_is_cited(answer: str, cited: list[tuple[str, int]]) -> None:
     assert [(one.filename, one.index) for one in citations(answer, SHOP)] == cited
     assert citations(answer, []) == []
+
+
+def test_long_texts_are_looked_through_beside_the_event_loop() -> None:
+    passages = [FoundText(f"file-{n}", f"{n}.txt", 0.5, "the cat sat on the mat " * 20) for n in range(9)]
+
+    def written(text: str, passages: list[FoundText]) -> Draft:
+        draft = Draft("resp_1", passages, logprobs=False)
+        list(draft.take(ChatChunkChoice(0, MessageDelta(content=text))))
+        return draft
+
+    short, long = written("Yes.", passages), written("The cat sat. " * 300, passages)
+    assert [draft.cites(None) for draft in (short, long, written("x" * 99_999, []))] == [False, True, False]
+    more, calls = MessageDelta(content="more"), MessageDelta(tool_calls=[ToolCallDelta(0)])
+    assert [long.cites(ChatChunkChoice(0, delta)) for delta in (more, calls)] == [False, True]
 
 
 @given(st.text(max_size=200), st.lists(st.text(max_size=100), max_size=4))

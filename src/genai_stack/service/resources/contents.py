@@ -1,16 +1,15 @@
-"""A file's content, whole or a range of it (https://www.rfc-editor.org/rfc/rfc9110#name-range), as it is read."""
+"""What an object holds, whole or a range of it (https://www.rfc-editor.org/rfc/rfc9110#name-range), as it is read."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ...errors import ObjectNotFound, RangeNotSatisfiable
+from ...errors import NotFound, ObjectNotFound, RangeNotSatisfiable
 from ..exchange import ClientGone, Exchange
-from .files import Files, StoredFile
 
 KIND = b"application/octet-stream"
 _RANGE = re.compile(rb"bytes=(?:(\d{1,18})-(\d{1,18})?|-(\d{1,18}))")
@@ -23,16 +22,28 @@ class Range(NamedTuple):
     end: int
 
 
-async def send(exchange: Exchange, files: Files, file: StoredFile) -> None:
-    """Answers with the content. Raises NotFound when it was removed meanwhile, RangeNotSatisfiable."""
-    etag = b'"%s"' % file.sha256.encode()
-    part = None if exchange.header(b"if-range") not in (None, etag) else _range(exchange, file.bytes)
-    start, end = part or Range(0, file.bytes)
+class Content(NamedTuple):
+    """`read` gives bytes `start` (inclusive) to `end` (exclusive); `sha256` is of all of it, `filename` what a client
+    may call it. `absent` is raised when it was removed meanwhile."""
+
+    filename: str
+    size: int
+    sha256: str
+    read: Callable[[int, int], Iterator[bytes]]
+    absent: NotFound
+    kind: bytes = KIND
+
+
+async def send(exchange: Exchange, content: Content) -> None:
+    """Answers with the content. Raises NotFound, RangeNotSatisfiable."""
+    etag, size = b'"%s"' % content.sha256.encode(), content.size
+    part = None if exchange.header(b"if-range") not in (None, etag) else _range(exchange, size)
+    start, end = part or Range(0, size)
     try:
-        chunks = await asyncio.to_thread(files.read, file, start, end)
+        chunks = await asyncio.to_thread(content.read, start, end)
     except ObjectNotFound:
-        raise files.absent(file.id) from None
-    name = quote(file.filename, safe="")
+        raise content.absent from None
+    name = quote(content.filename, safe="")
     headers = [
         (b"content-length", b"%d" % (end - start)),
         (b"accept-ranges", b"bytes"),
@@ -41,8 +52,8 @@ async def send(exchange: Exchange, files: Files, file: StoredFile) -> None:
         (b"x-content-type-options", b"nosniff"),
     ]
     if part:
-        headers.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, file.bytes)))
-    await exchange.begin(206 if part else 200, KIND, headers)
+        headers.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, size)))
+    await exchange.begin(206 if part else 200, content.kind, headers)
     if exchange.method != "HEAD":
         watch = asyncio.create_task(_until_gone(exchange))
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, get_args
 
 import msgspec
@@ -13,7 +14,7 @@ from ...ports import ObjectInfo
 from ...protocol.files import ExpiresAfter, FileDeleted, FileList, MadePurpose, Purpose
 from ..exchange import Exchange, Handler
 from .asked import idempotency_key, page, path_id, query, tenant
-from .contents import send
+from .contents import Content, send
 from .files import Files, StoredFile, checked_name
 from .forms import Form, Unfinished, receive
 
@@ -52,7 +53,9 @@ def routes(files: Files, max_bytes: int) -> dict[str, dict[str, Handler]]:
 
     async def content(exchange: Exchange) -> None:
         file = await asyncio.to_thread(files.get, tenant(exchange), path_id(exchange))
-        await send(exchange, files, file)
+        read = partial(files.read, file)
+        told = Content(file.filename, file.bytes, file.sha256, read, files.absent(file.id))
+        await send(exchange, told)
 
     async def delete(exchange: Exchange) -> None:
         id = path_id(exchange)

@@ -64,11 +64,10 @@ class Files:
 
     def store(self, content: Iterable[bytes]) -> ObjectInfo:
         """Content that belongs to no file yet."""
-        return self.objects.put(self.unfiled.new_key(), content)
+        return self.unfiled.store(content)
 
     def drop(self, blob: ObjectInfo) -> None:
-        self.objects.delete(blob.key)
-        self.unfiled.filed(blob.key)
+        self.unfiled.drop(blob)
 
     def create(
         self,

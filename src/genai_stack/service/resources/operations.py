@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from ...protocol import batches, conversations, files, items, responses, stores, tuning
+from ...protocol import batches, conversations, files, items, responses, stores, tuning, videos
 
 CURSOR = ("after", "limit")
 
@@ -171,4 +171,19 @@ RESPONSES = (
         conversations.Conversation,
     ),
 )  # fmt: skip
-OPERATIONS: tuple[Operation, ...] = (*FILES, *BATCHES, *TUNING, *STORES, *RESPONSES)
+_FILMS = "/v1/videos"
+VIDEOS = (
+    Operation("get", _FILMS, "listVideos", "List films", videos.VideoList, query=(*CURSOR, "order")),
+    Operation("post", _FILMS, "createVideo", "Make a film", videos.Video, videos.VideoForm, form=True),
+    Operation("get", f"{_FILMS}/{{id}}", "showVideo", "Show a film", videos.Video),
+    Operation("delete", f"{_FILMS}/{{id}}", "deleteVideo", "Delete a film", videos.VideoDeleted),
+    Operation(
+        "get", f"{_FILMS}/{{id}}/content", "readVideo", "A film's content, or a range of it", None,
+        query=("variant",),
+    ),
+    Operation(
+        "post", f"{_FILMS}/{{id}}/remix", "remixVideo", "Make a film after another", videos.Video,
+        videos.RemixRequest,
+    ),
+)  # fmt: skip
+OPERATIONS: tuple[Operation, ...] = (*FILES, *BATCHES, *TUNING, *STORES, *RESPONSES, *VIDEOS)

@@ -50,12 +50,16 @@ def behind(items: list[N], after: str | None) -> list[N]:
         return items
     at = next((n for n, item in enumerate(items) if item.id == after), None)
     if at is None:
-        raise RequestError(
-            "'after' is the id of none of these; send that of the last one you have, or leave it out.",
-            param="after",
-            code="invalid_value",
-        )
+        raise unknown_cursor()
     return items[at + 1 :]
+
+
+def unknown_cursor() -> RequestError:
+    return RequestError(
+        "'after' is the id of none of these; send that of the last one you have, or leave it out.",
+        param="after",
+        code="invalid_value",
+    )
 
 
 class Shelf(Generic[T]):

@@ -33,6 +33,7 @@ class Resources(NamedTuple):
     routes: dict[str, dict[str, Handler]]
     close: Callable[[], Awaitable[None]]
     sweep: Callable[[], None]
+    files: Files
     searching: Searching | None = None
 
 
@@ -71,6 +72,7 @@ def resources(
         },
         close,
         sweep,
+        files,
         searching,
     )
 

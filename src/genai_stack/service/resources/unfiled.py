@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 import msgspec
 
 from ...errors import ConditionFailed
-from ...ports import ObjectStore, RecordStore
+from ...ports import ObjectInfo, ObjectStore, RecordStore
 from . import ids
 
 COLLECTION = "unfiled"
@@ -41,6 +42,14 @@ class Unfiled:
         name = ids.new("")
         self._note(name, Note(time.time()))
         return FOLDER + name
+
+    def store(self, content: Iterable[bytes]) -> ObjectInfo:
+        """Content that belongs to no record yet."""
+        return self._objects.put(self.new_key(), content)
+
+    def drop(self, blob: ObjectInfo) -> None:
+        self._objects.delete(blob.key)
+        self.filed(blob.key)
 
     def goes_to(self, key: str, collection: str, id: str) -> None:
         """Before that record is made: it is to have the object."""

@@ -1,7 +1,7 @@
 """Files that come in parts: pending, then completed, cancelled or expired, and that for good.
 
 An upload knows from the start which file it will be. It is completed first and filed after that: a retry of the same
-completion files what a crash left unfiled.
+completion files what a crash left unfiled, and so does a sweep.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
 
-from ...errors import NotFound, Overloaded, RequestError
+from ...errors import NotFound, ObjectNotFound, Overloaded, RequestError
 from ...ports import ObjectInfo, Record, RecordStore
 from ...protocol.files import CompleteRequest, ExpiresAfter, FileObject, Purpose, Upload, UploadRequest
 from .files import Files, checked_name
@@ -141,13 +142,7 @@ class Uploads:
             upload = self._completed(tenant, upload, self._joined(tenant, upload, asked, request.md5))
         if upload.status != "completed" or upload.content is None or upload.content.part_ids != asked:
             raise _over(upload)
-        if not upload.filed:
-            blob = upload.content.blob
-            self._files.made(
-                tenant, upload.file_id, blob, upload.filename, upload.purpose, upload.expires_after
-            )
-            self._shelf.change(tenant, id, lambda now: msgspec.structs.replace(now, filed=True))
-            self._drop_parts(tenant, id)
+        self._file(tenant, upload)
         file = self._files.find(tenant, upload.file_id)
         return upload.shown(file.shown() if file else None)
 
@@ -209,6 +204,19 @@ class Uploads:
             self._files.drop(content.blob)
         return after
 
+    def _file(self, tenant: str, upload: StoredUpload) -> None:
+        """Makes the file of a completed upload, unless it was made."""
+        if upload.filed or upload.content is None:
+            return
+        blob = upload.content.blob
+        with suppress(ObjectNotFound):  # the file was made, and deleted since
+            self._files.objects.head(blob.key)
+            self._files.made(
+                tenant, upload.file_id, blob, upload.filename, upload.purpose, upload.expires_after
+            )
+        self._shelf.change(tenant, upload.id, lambda now: msgspec.structs.replace(now, filed=True))
+        self._drop_parts(tenant, upload.id)
+
     def _looked_at(self, tenant: str, id: str) -> StoredUpload:
         upload = self._shelf.get(tenant, id)
         if upload.status == "pending" and upload.expires_at <= time.time():
@@ -232,7 +240,8 @@ class Uploads:
                 self._parts.remove(place, part.id)
 
     def sweep(self, most: int = 1_000_000) -> None:
-        """Ends what has expired of the `most` oldest uploads, whosever they are, so that no parts of them stay."""
+        """Ends what has expired of the `most` oldest uploads, whosever they are, so that no parts of them stay, and
+        files what a crash left unfiled."""
         for row in self._open(most):
             tenant = str(row.item["tenant"])
             try:
@@ -241,9 +250,10 @@ class Uploads:
                 upload = None
             if upload is not None and upload.status == "pending":
                 return  # and so are those that began later
-            if upload is None or upload.status != "completed" or upload.filed:
-                self._drop_parts(tenant, row.id)
-                self._records.delete(OPEN, row.id)
+            if upload is not None:
+                self._file(tenant, upload)
+            self._drop_parts(tenant, row.id)
+            self._records.delete(OPEN, row.id)
 
     def _open(self, most: int) -> Iterator[Record]:
         after: str | None = None
@@ -267,9 +277,9 @@ class Uploads:
         for upload in self._shelf.page(tenant, Page(SWEPT, order="asc")).items:
             if upload.expires_at > time.time() - KEPT_SECONDS:
                 return
-            if self._looked_at(tenant, upload.id).status != "completed" or upload.filed:
-                self._drop_parts(tenant, upload.id)
-                self._shelf.remove(tenant, upload.id)
+            self._file(tenant, self._looked_at(tenant, upload.id))
+            self._drop_parts(tenant, upload.id)
+            self._shelf.remove(tenant, upload.id)
 
 
 def _with_more(upload: StoredUpload, bytes: int) -> StoredUpload:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ...errors import GenAIStackError, NotFound, Overloaded
+from ...errors import GenAIStackError, NotFound
 from ...ports import ModelHost, ModelVersion
 from ...protocol.items import Item
 from ...protocol.responses import Response, ResponseFault, ResponseRequest
@@ -23,6 +23,7 @@ from ..charging import Charges
 from ..ledger import Outcome
 from ..limits import Admission
 from ..principal import Principal
+from ..turnstile import Turnstile
 from ..usage import NOTHING
 from .draft import Event
 from .records import LEASE_SECONDS
@@ -32,8 +33,8 @@ from .sending import encoded
 
 logger = logging.getLogger("genai_stack.service")
 AT_ONCE = 16
-MOST = 1000
-"""That wait and run; more are refused."""
+MOST, SHARE = 1000, 250
+"""That wait and run, of all tenants and of one; more are refused."""
 STOPPED = ResponseFault("server_error", "The API was stopped before this response was done; create it again.")
 CANCELLED: Event = {
     "type": "error",
@@ -97,19 +98,20 @@ class Background:
     def __init__(self, responses: Responses, models: ModelHost, charges: Charges) -> None:
         self._responses, self._models, self._charges = responses, models, charges
         self._live: dict[str, Live] = {}
+        self._turnstile = Turnstile(MOST, SHARE, "responses")
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         responses.stop = self._stop
 
-    def check(self) -> None:
-        """Raises Overloaded where there is no room for one more."""
-        if len(self._live) >= MOST:
-            raise Overloaded("Too many responses are in the background already; try again in a moment.")
+    def check(self, tenant: str) -> None:
+        """Raises Overloaded where there is no room for one more of `tenant`'s."""
+        self._turnstile.check(tenant)
 
     def start(self, order: Order) -> Live:
         """Its response is kept as queued already."""
         self._loop = asyncio.get_running_loop()
+        self._turnstile.enter(order.by.tenant)
         live = self._live[order.response.id] = Live(bool(order.request.stream))
         for kind in ("created", "queued"):
             live.tell({"type": f"response.{kind}", "response": order.response})
@@ -185,6 +187,7 @@ class Background:
                 outcome=outcome,
             )
             del self._live[id]
+            self._turnstile.leave(order.by.tenant)
             live.end()
 
     async def _work(self, order: Order, live: Live, run: list[Run]) -> None:

@@ -15,6 +15,7 @@ from ..resources import ids
 from ..resources.once import Claim, Once, gone
 from ..resources.shelf import Page, Shelf
 from .listing import Gone, listed
+from .overflow import Allowance
 from .turns import Turns, absent
 
 
@@ -78,22 +79,22 @@ class Conversations:
         claim = self._once.claim(tenant, key, f"conversation-items {id} {request}", ids.new(""))
         self._turns.add(tenant, id, claim.id, named(request.items))
         self._once.made(tenant, key, claim)
-        items = self._turns.items(tenant, id, claim.id)
+        items = self._turns.turn(tenant, id, claim.id)
         ends = (items[0].id, items[-1].id) if items else ("", "")
         return ItemList(items, False, *ends)
 
     def page(self, tenant: str, id: str, page: Page, *, results: bool) -> ItemList:
         """Raises NotFound, RequestError."""
         self.get(tenant, id)
-        return listed(self._turns.places(tenant, id), page, results=results)
+        ordered = self._turns.places(tenant, id, descending=page.order == "desc")
+        return listed(ordered, page, results=results)
 
     def item(self, tenant: str, id: str, item: str) -> Item:
         """Raises NotFound."""
         self.get(tenant, id)
-        for place in self._turns.places(tenant, id):
-            if place.id == item and not isinstance(place, Gone):
-                return place
-        raise absent(item)
+        if (found := self.find(tenant, id, item)) is None:
+            raise absent(item)
+        return found
 
     def remove(self, tenant: str, id: str, item: str) -> StoredConversation:
         """Raises NotFound."""
@@ -101,14 +102,21 @@ class Conversations:
         self._turns.remove(tenant, id, item)
         return found
 
-    def items(self, tenant: str, id: str) -> list[Item]:
-        """All of them, oldest first. Raises NotFound, which names the parameter 'conversation'."""
+    def items(self, tenant: str, id: str, allowance: Allowance) -> list[Item]:
+        """All of them, oldest first. Raises NotFound, which names the parameter 'conversation', and RequestError where
+        they are too much."""
         self.get(tenant, id, param="conversation")
-        return self._turns.items(tenant, id)
+        places = self._turns.places(tenant, id, allowance=allowance)
+        return [place for place in places if not isinstance(place, Gone)]
+
+    def find(self, tenant: str, id: str, item: str) -> Item | None:
+        places = self._turns.places(tenant, id)
+        return next((one for one in places if one.id == item and not isinstance(one, Gone)), None)
 
     def opened(self, tenant: str, id: str | None, key: bytes | None, asked: str) -> tuple[Claim, list[Item]]:
         """A claim on a turn to come, of conversation `id` or of a new one, and what was said there before, oldest
-        first. Raises NotFound, which names the parameter 'conversation', and Conflict."""
+        first. Raises NotFound, which names the parameter 'conversation', Conflict, and RequestError where that is too
+        much."""
         if id is not None:
             self.get(tenant, id, param="conversation")
         claim = self._once.claim(tenant, key, asked, self._shelf.new_id())
@@ -117,7 +125,7 @@ class Conversations:
         if id is None:
             return claim, []
         # its own turn is there where a process died between that and its answer
-        before = self._turns.places(tenant, id, but=tail(claim.id))
+        before = self._turns.places(tenant, id, but=tail(claim.id), allowance=Allowance("conversation"))
         return claim, [place for place in before if not isinstance(place, Gone)]
 
     def told(self, tenant: str, id: str | None, key: bytes | None, claim: Claim, items: list[Item]) -> None:

@@ -25,22 +25,26 @@ from ...protocol.items import (
 from ...protocol.replies import ChatChunkChoice, TokenLogprob, ToolCallDelta
 from ..resources import ids
 from .citing import citations
+from .naming import OUTPUT, own
 
 Event = dict[str, Any]
+LONG = 20_000
+"""Characters to look through for citations: a few milliseconds."""
 
 
 class Draft:
-    """`passages` are what the model may be cited with. `finish` is how the model said it ended."""
+    """`passages` are what the model may be cited with. `finish` is how the model said it ended. The items' ids are of
+    the response `id`."""
 
-    def __init__(self, passages: Sequence[FoundText], *, logprobs: bool) -> None:
-        self.passages, self._logprobs = passages, logprobs
+    def __init__(self, id: str, passages: Sequence[FoundText], *, logprobs: bool) -> None:
+        self._id, self.passages, self._logprobs = id, passages, logprobs
         self.output: list[Item] = []
         self.finish: str | None = None
         self._open: _Message | _Call | None = None
 
     def searched(self, query: str, found: list[FoundText], *, results: bool) -> Iterator[Event]:
         """A search that was made; it is the first item."""
-        place, id = len(self.output), ids.new(PREFIXES["file_search_call"])
+        place, id = len(self.output), self._named("file_search_call")
         item = FileSearchItem(id, [query], "in_progress")
         yield _added(place, item)
         for step in ("in_progress", "searching", "completed"):
@@ -55,25 +59,35 @@ class Draft:
         if delta.content or (scored and not delta.tool_calls):
             if not isinstance(self._open, _Message):
                 yield from self.close("completed")
-                self._open = _Message(len(self.output), self.passages, self._logprobs)
+                self._open = _Message(self._named("message"), len(self.output), self.passages, self._logprobs)
                 yield from self._open.begin()
             yield self._open.add(delta.content or "", scored)
         for call in delta.tool_calls or ():
             if not isinstance(self._open, _Call) or self._open.index != call.index:
                 yield from self.close("completed")
-                self._open = _Call(len(self.output), call)
+                self._open = _Call(self._named("function_call"), len(self.output), call)
                 yield self._open.begin()
             if call.function and call.function.arguments:
                 yield self._open.add(call.function.arguments)
         self.finish = choice.finish_reason or self.finish
 
+    def cites(self, choice: ChatChunkChoice | None) -> bool:
+        """Whether `take` of the choice, or `end` where it is None, looks through so much text that it keeps others
+        waiting."""
+        closes = isinstance(self._open, _Message) and (choice is None or bool(choice.delta.tool_calls))
+        return closes and self._open.size >= LONG  # type: ignore[union-attr]
+
     def end(self) -> Iterator[Event]:
         """The model has ended; an answer without a word is an empty message."""
         status: ItemStatus = "completed" if self.finish in ("stop", "tool_calls") else "incomplete"
         if self._open is None and not any(not isinstance(item, FileSearchItem) for item in self.output):
-            self._open = _Message(len(self.output), (), self._logprobs)
+            self._open = _Message(self._named("message"), len(self.output), (), self._logprobs)
             yield from self._open.begin()
         yield from self.close(status)
+
+    def _named(self, kind: str) -> str:
+        """The id of the next item."""
+        return own(PREFIXES[kind], self._id, OUTPUT + len(self.output))
 
     def close(self, status: ItemStatus) -> Iterator[Event]:
         """Ends the item that is being written, where there is one."""
@@ -85,11 +99,16 @@ class Draft:
 
 
 class _Message:
-    def __init__(self, place: int, passages: Sequence[FoundText], logprobs: bool) -> None:
-        self._place, self._passages = place, passages
-        self._id = ids.new(PREFIXES["message"])
+    def __init__(self, id: str, place: int, passages: Sequence[FoundText], logprobs: bool) -> None:
+        self._id, self._place, self._passages = id, place, passages
         self._texts: list[str] = []
         self._scored: list[TokenLogprob] | None = [] if logprobs else None
+
+    @property
+    def size(self) -> int:
+        """Characters to look through: the answer's with each passage, and the passages' own."""
+        written = sum(map(len, self._texts))
+        return sum(written + len(passage.text) for passage in self._passages)
 
     def begin(self) -> Iterator[Event]:
         yield _added(self._place, MessageItem(self._id, "assistant", [], "in_progress"))
@@ -133,10 +152,10 @@ class _Message:
 
 
 class _Call:
-    def __init__(self, place: int, first: ToolCallDelta) -> None:
+    def __init__(self, id: str, place: int, first: ToolCallDelta) -> None:
         self._place, self.index = place, first.index
         self._item = FunctionCallItem(
-            ids.new(PREFIXES["function_call"]),
+            id,
             first.id or ids.new("call_"),
             first.function.name or "" if first.function else "",
             "",

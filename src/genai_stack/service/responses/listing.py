@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
+
 import msgspec
 
 from ...protocol.items import Item, ItemStatus, without_results
 from ...protocol.responses import ItemList
-from ..resources.shelf import Page, behind
+from ..resources.shelf import Page, unknown_cursor
 
 
 class Gone(msgspec.Struct, frozen=True, tag_field="type", tag="gone"):
@@ -19,10 +22,13 @@ class Gone(msgspec.Struct, frozen=True, tag_field="type", tag="gone"):
 Place = Item | Gone
 
 
-def listed(places: list[Place], page: Page, *, results: bool) -> ItemList:
-    """`places` are all of them, oldest first. Raises RequestError for a cursor that none of them has."""
-    ordered = behind(places if page.order == "asc" else places[::-1], page.after)
-    items = [place for place in ordered if not isinstance(place, Gone)]
+def listed(ordered: Iterable[Place], page: Page, *, results: bool) -> ItemList:
+    """`ordered` are all of them in the page's order, read no further than the page goes. Raises RequestError for a
+    cursor that none of them has."""
+    rest = iter(ordered)
+    if page.after is not None and not any(place.id == page.after for place in rest):
+        raise unknown_cursor()
+    items = list(islice((place for place in rest if not isinstance(place, Gone)), page.limit + 1))
     data = [item if results else without_results(item) for item in items[: page.limit]]
     ends = (data[0].id, data[-1].id) if data else ("", "")
     return ItemList(data, len(items) > page.limit, *ends)

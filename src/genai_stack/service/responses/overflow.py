@@ -8,19 +8,39 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ...errors import ObjectNotFound
+from ...errors import ObjectNotFound, RequestError
 from ...ports import ObjectStore
 
 INLINE = 96 * 1024
 """Bytes of JSON that a record holds itself; DynamoDB's records end at 400 kB."""
+GOES_ON = 16 * 1024 * 1024
+"""Bytes of JSON that a response may go on from, all before it together."""
 T = TypeVar("T")
 
 
 class Laid(msgspec.Struct, frozen=True):
-    """Where a value is: in the record, or in the object `blob`."""
+    """Where a value is: in the record, or in the object `blob`. `size` is its bytes as JSON."""
 
     inline: Any = None
     blob: str | None = None
+    size: int = 0
+
+
+class Allowance:
+    """What one request may have read of what is kept, in all: GOES_ON bytes. `param` is what made it so much."""
+
+    def __init__(self, param: str) -> None:
+        self._left, self._param = GOES_ON, param
+
+    def take(self, laid: Laid) -> None:
+        """Before it is read. Raises RequestError."""
+        self._left -= laid.size
+        if self._left < 0:
+            raise RequestError(
+                f"What this request goes on from is over {GOES_ON} bytes; begin anew with a summary of it.",
+                param=self._param,
+                code="history_too_large",
+            )
 
 
 class Overflow:
@@ -33,8 +53,8 @@ class Overflow:
         """`place` begins the object's key, where there is to be one."""
         text = msgspec.json.encode(value)
         if len(text) <= INLINE:
-            return Laid(msgspec.to_builtins(value))
-        return Laid(blob=self.write(place, text))
+            return Laid(msgspec.to_builtins(value), size=len(text))
+        return Laid(blob=self.write(place, text), size=len(text))
 
     def write(self, place: str, content: bytes) -> str:
         key = f"{place}/{secrets.token_hex(8)}"

@@ -29,6 +29,10 @@ class Body(msgspec.Struct, frozen=True):
     response: Response
     input: list[Item]
 
+    @property
+    def items(self) -> list[Item]:
+        return [*self.input, *self.response.output]
+
 
 class StoredResponse(msgspec.Struct, frozen=True):
     """`status`, `fault` and `ended_at` are the newest state, `body` the newest content. `alive` is the Unix time until

@@ -9,14 +9,15 @@ import msgspec
 
 from ...errors import Conflict, GenAIStackError, NotFound, ObjectNotFound, RequestError
 from ...ports import RecordStore
-from ...protocol.items import Item, without_results
+from ...protocol.items import PREFIXES, REFERENCE, InputItem, Item, kept, kind_of, kind_of_kept, without_results
 from ...protocol.responses import RESULTS, ItemList, Response, ResponseFault
 from ..resources.once import Claim, Once, gone
 from ..resources.shelf import Page, Shelf
 from . import records as records_of
 from .conversations import Conversations, tail
 from .listing import listed
-from .overflow import Overflow
+from .naming import own, owner_of
+from .overflow import Allowance, Overflow
 from .records import Body, StoredResponse
 from .turns import Turns
 
@@ -59,9 +60,10 @@ class Responses:
 
     def history(self, tenant: str, previous: str | None, conversation: str | None) -> list[Item]:
         """What a new response goes on from, oldest first. Raises NotFound, and RequestError for a response that can't
-        be gone on from."""
+        be gone on from, and where it is too much."""
         if conversation is not None:
-            return self._conversations.items(tenant, conversation)
+            return self._conversations.items(tenant, conversation, Allowance("conversation"))
+        allowance = Allowance("previous_response_id")
         turns: list[list[Item]] = []
         while previous is not None:
             stored = self._found(tenant, previous)
@@ -79,10 +81,44 @@ class Responses:
                     param="previous_response_id",
                     code="invalid_value",
                 )
+            allowance.take(stored.body)
             body = self._body(stored)
             turns.append([*body.input, *body.response.output])
             previous = stored.previous
         return [item for turn in reversed(turns) for item in turn]
+
+    def given(self, tenant: str, id: str, items: list[InputItem], conversation: str | None) -> list[Item]:
+        """The input of the response `id` as it is kept: under ids of its own, with what it refers to in the place of
+        references. Raises NotFound for one that leads to nothing, RequestError where they lead to too much."""
+        allowance, bodies = Allowance("input"), dict[str, Body | None]()
+
+        def referred(item: InputItem, place: int) -> Item:
+            name = item.id or ""
+            if (owner := owner_of(name)) is not None and owner not in bodies:
+                stored = self._found(tenant, owner)
+                if stored is not None:
+                    allowance.take(stored.body)
+                bodies[owner] = self._body(stored) if stored is not None else None
+            body = bodies.get(owner) if owner is not None else None
+            there = next((one for one in body.items if one.id == name), None) if body is not None else None
+            if there is None and conversation is not None:
+                there = self._conversations.find(tenant, conversation, name)
+            if there is None:
+                raise NotFound(
+                    f"There is no item {name[:80]!r} in a response that is kept, or in this conversation; send the "
+                    "item itself.",
+                    param=f"input[{place}].id",
+                )
+            return there
+
+        found: list[Item] = []
+        for place, item in enumerate(items):
+            if kind_of(item) == REFERENCE:
+                there = referred(item, place)
+                found.append(msgspec.structs.replace(there, id=own(PREFIXES[kind_of_kept(there)], id, place)))
+            else:
+                found.append(kept(item, own(PREFIXES[kind_of(item)], id, place)))
+        return found
 
     def keep(
         self, tenant: str, claim: Claim, key: bytes | None, response: Response, given: list[Item]
@@ -137,10 +173,20 @@ class Responses:
             self._turns.add(tenant, conversation, tail(id), [*given, *response.output], id)
         told = None if events is None else self._overflow.write(f"responses/{id}", events)
         laid = self._overflow.lay(f"responses/{id}", Body(response, given))
-        before = self._shelf.get(tenant, id)
-        now = self._shelf.change(tenant, id, lambda now: records_of.finished(now, response.status, laid, told))
+        try:
+            before = self._shelf.get(tenant, id)
+            now = self._shelf.change(
+                tenant, id, lambda now: records_of.finished(now, response.status, laid, told)
+            )
+        except NotFound:
+            self._overflow.drop(laid.blob, told)
+            self._unsaid(tenant, id, conversation)
+            raise
         self._overflow.drop(*({laid.blob, told, before.body.blob} - {now.body.blob, now.events}))
-        self._settle(tenant, now)
+        if now.well:
+            self._settle(tenant, now)
+        else:
+            self._unsaid(tenant, id, conversation)
         return now
 
     def fail(self, tenant: str, id: str, fault: ResponseFault) -> StoredResponse:
@@ -188,7 +234,8 @@ class Responses:
 
     def input_items(self, tenant: str, id: str, page: Page, *, results: bool) -> ItemList:
         """What it was given itself. Raises NotFound, RequestError."""
-        return listed(list(self._body(self.get(tenant, id)).input), page, results=results)
+        items = self._body(self.get(tenant, id)).input
+        return listed(items if page.order == "asc" else items[::-1], page, results=results)
 
     def _found(self, tenant: str, id: str) -> StoredResponse | None:
         stored = self._shelf.find(tenant, id)
@@ -206,6 +253,11 @@ class Responses:
     def _settle(self, tenant: str, stored: StoredResponse) -> None:
         if stored.conversation is not None and stored.well:
             self._turns.settle(tenant, stored.conversation, tail(stored.id))
+
+    def _unsaid(self, tenant: str, id: str, conversation: str | None) -> None:
+        """It won't be in its conversation."""
+        if conversation is not None:
+            self._turns.give_up(tenant, conversation, tail(id))
 
     def _stored(self, body: Body, **more: object) -> StoredResponse:
         response = body.response

@@ -13,16 +13,18 @@ import msgspec
 from ...errors import Conflict, EngineFailed, GenAIStackError, RequestError
 from ...ports import ModelHost
 from ...protocol.decoding import decode
+from ...protocol.items import REFERENCE, kind_of
 from ...protocol.responses import RESULTS, Response, ResponseDeleted, ResponseRequest
 from .. import intake, log
+from ..answers import Answers
 from ..charging import Charges
 from ..exchange import ClientGone, Exchange, Handler, UntilGone
 from ..load import Load
+from ..principal import Principal
 from ..resources.asked import idempotency_key, page, path_id, principal, query, tenant
 from ..resources.once import Claim
 from .answering import Answering, Asked
 from .background import CANCELLED, Background, Live, Order
-from .conversations import named
 from .records import StoredResponse
 from .responses import Responses, visible
 from .run import Run, opened
@@ -39,6 +41,7 @@ def routes(
     models: ModelHost,
     charges: Charges,
     load: Load,
+    answers: Answers,
     *,
     max_body_bytes: int,
     keep_alive: float,
@@ -53,13 +56,22 @@ def routes(
         if request.background:
             if background is None:
                 raise _frozen()
-            background.check()
+            background.check(by.tenant)
         if key is not None and not request.kept:
             raise RequestError(
                 "Idempotency-Key finds a response that is kept; send 'store: true', or leave the key out.",
                 param="store",
                 code="invalid_value",
             )
+        if key is None or request.background:
+            await _made(exchange, request, by, key, wait)
+            return
+        async with answers.turn(exchange, by.tenant, key, f"{RESPONSES}\n{request}".encode()):
+            await _made(exchange, request, by, key, wait)
+
+    async def _made(
+        exchange: Exchange, request: ResponseRequest, by: Principal, key: bytes | None, wait: float | None
+    ) -> None:
         version = await answering.allowed(exchange, by, request)
         asks = "" if key is None else str(request)
         claim, there = await asyncio.to_thread(responses.claim, by.tenant, key, asks)
@@ -69,7 +81,9 @@ def routes(
         if there is not None:
             await _again(exchange, request, visible(there, request.include))
             return
-        given = named(request.items)
+        asks_store = any(kind_of(item) == REFERENCE for item in request.items)
+        told = by.tenant, claim.id, request.items, request.conversation_id
+        given = await asyncio.to_thread(responses.given, *told) if asks_store else responses.given(*told)
         if request.background and background is not None:
             asked = await answering.asked(exchange, by, request, version, given)
             await _behind(exchange, background, asked, claim, key, wait)

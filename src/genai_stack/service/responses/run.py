@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from ...ports import ModelHost, ModelVersion
 from ...protocol import ChatRequest, decode
 from ...protocol.items import FoundText, Item
 from ...protocol.refusals import refusal
-from ...protocol.replies import Usage
+from ...protocol.replies import ChatChunkChoice, Usage
 from ...protocol.responses import (
     RESULTS,
     ConversationRef,
@@ -113,7 +114,7 @@ class Run:
         the model has taken the request. Raises what the host raises, and the model's refusal in the response's own
         terms."""
         self._model = model
-        draft = Draft(self._ready.told, logprobs=self._request.shows_logprobs)
+        draft = Draft(self.response.id, self._ready.told, logprobs=self._request.shows_logprobs)
         began = time.perf_counter()
         try:
             async with models.stream(model, ROUTE, self._ready.body, wait=wait) as stream:
@@ -128,13 +129,13 @@ class Run:
                     if chunk.usage is not None:
                         self.used = _used(chunk.usage)
                     for choice in chunk.choices:
-                        for event in draft.take(choice):
+                        for event in await _told(draft, choice):
                             yield event
         except GenAIStackError as error:
             raise translated(error, self._request) from error
         finally:
             self.served = time.perf_counter() - began
-        for event in draft.end():
+        for event in await _told(draft, None):
             yield event
         self.response = self._ended(draft)
 
@@ -169,6 +170,12 @@ class Run:
                 InputTokensDetails(self.used.cached),
             ),
         )
+
+
+async def _told(draft: Draft, choice: ChatChunkChoice | None) -> list[Event]:
+    """What a choice adds, or the model's end. Long texts are looked through in a thread."""
+    events = draft.end() if choice is None else draft.take(choice)
+    return await asyncio.to_thread(list, events) if draft.cites(choice) else list(events)
 
 
 def fault(error: BaseException) -> ResponseFault:

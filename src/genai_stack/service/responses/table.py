@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ...config import StackConfig
 from ...ports import Services
+from ..answers import Answers
 from ..catalogue import Catalogue
 from ..charging import Charges
 from ..exchange import Handler
@@ -68,6 +69,7 @@ def talk(
                 services.models,
                 charges,
                 load,
+                Answers(services.records),
                 max_body_bytes=most,
                 keep_alive=keep_alive,
             ),

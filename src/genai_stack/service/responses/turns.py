@@ -6,7 +6,7 @@ as ended, and not at all when it never is. Whoever sees that it counts notes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -14,10 +14,11 @@ from ...errors import ConditionFailed, NotFound
 from ...ports import RecordStore
 from ...protocol.items import Item
 from .listing import Gone, Place
-from .overflow import Laid, Overflow
+from .overflow import Allowance, Laid, Overflow
 
 COLLECTION = "conversation-turns"
-_ROWS = 100
+_ROWS = 20
+"""Turns that are read at a time; each record holds up to 96 kB."""
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -65,24 +66,31 @@ class Turns:
                 self._overflow.drop(before.laid.blob)
             return
 
-    def places(self, tenant: str, conversation: str, *, but: str | None = None) -> list[Place]:
-        """All items, oldest first, with what was deleted marked; without those of the turn `but`."""
-        found: list[Place] = []
-        for turn in self._turns(tenant, conversation):
+    def places(
+        self,
+        tenant: str,
+        conversation: str,
+        *,
+        but: str | None = None,
+        descending: bool = False,
+        allowance: Allowance | None = None,
+    ) -> Iterator[Place]:
+        """All items, oldest first unless `descending`, with what was deleted marked; without those of the turn `but`; a
+        turn in memory at a time. Raises RequestError where there is an `allowance`, and they are more."""
+        for turn in self._turns(tenant, conversation, descending):
             if turn.id != but and self._counts(tenant, turn):
                 if turn.waits_for is not None:
                     self.settle(tenant, conversation, turn.id)
-                found += self._overflow.read(turn.laid, list[Place])
-        return found
+                if allowance is not None:
+                    allowance.take(turn.laid)
+                places = self._overflow.read(turn.laid, list[Place])
+                yield from places[::-1] if descending else places
 
-    def items(self, tenant: str, conversation: str, id: str | None = None) -> list[Item]:
-        """Of the whole conversation, or of one turn."""
-        if id is None:
-            places: Iterable[Place] = self.places(tenant, conversation)
-        else:
-            record = self._records.get(_place(tenant, conversation), id)
-            turn = msgspec.convert(record.item, Turn) if record else None
-            places = self._overflow.read(turn.laid, list[Place]) if turn else ()
+    def turn(self, tenant: str, conversation: str, id: str) -> list[Item]:
+        """The items of one turn."""
+        record = self._records.get(_place(tenant, conversation), id)
+        turn = msgspec.convert(record.item, Turn) if record else None
+        places = self._overflow.read(turn.laid, list[Place]) if turn else []
         return [place for place in places if not isinstance(place, Gone)]
 
     def settle(self, tenant: str, conversation: str, id: str) -> None:
@@ -99,6 +107,19 @@ class Turns:
             self._records.put(place, id, msgspec.to_builtins(settled), if_version=record.version)
         except ConditionFailed:  # somebody else did
             return
+
+    def give_up(self, tenant: str, conversation: str, id: str) -> None:
+        """Takes out a turn whose response has ended otherwise; one that counts stays."""
+        place = _place(tenant, conversation)
+        record = self._records.get(place, id)
+        turn = msgspec.convert(record.item, Turn) if record else None
+        if record is None or turn is None or self._counts(tenant, turn):
+            return
+        try:
+            self._records.delete(place, id, if_version=record.version)
+        except ConditionFailed:  # somebody else did something with it
+            return
+        self._overflow.drop(turn.laid.blob)
 
     def remove(self, tenant: str, conversation: str, item: str) -> None:
         """Takes one item out. Raises NotFound."""
@@ -132,10 +153,10 @@ class Turns:
     def _counts(self, tenant: str, turn: Turn) -> bool:
         return turn.waits_for is None or self.counts(tenant, turn.waits_for)
 
-    def _turns(self, tenant: str, conversation: str) -> Iterable[Turn]:
-        after = None
+    def _turns(self, tenant: str, conversation: str, descending: bool = False) -> Iterable[Turn]:
+        after, place = None, _place(tenant, conversation)
         while True:
-            records = self._records.query(_place(tenant, conversation), after=after, limit=_ROWS)
+            records = self._records.query(place, after=after, limit=_ROWS, descending=descending)
             yield from (msgspec.convert(record.item, Turn) for record in records)
             if len(records) < _ROWS:
                 return

@@ -1,0 +1,32 @@
+"""How much may wait and run behind requests at a time, in all and of one tenant, so that none keeps the others out."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ..errors import Overloaded
+
+
+class Turnstile:
+    """For one event loop. `what` is what messages call those that go through."""
+
+    def __init__(self, most: int, share: int, what: str) -> None:
+        self._most, self._share, self._what = most, share, what
+        self._in: Counter[str] = Counter()
+
+    def check(self, tenant: str) -> None:
+        """Raises Overloaded where there is no room for one more of `tenant`'s."""
+        if self._in.total() >= self._most:
+            raise Overloaded(f"Too many {self._what} are in the background already; try again in a moment.")
+        if self._in[tenant] >= self._share:
+            raise Overloaded(
+                f"{self._share} {self._what} of yours are in the background already; wait for one to end."
+            )
+
+    def enter(self, tenant: str) -> None:
+        self._in[tenant] += 1
+
+    def leave(self, tenant: str) -> None:
+        self._in[tenant] -= 1
+        if not self._in[tenant]:
+            del self._in[tenant]

@@ -1,0 +1,1 @@
+"""Films: /v1/videos."""
