@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-NAMED = re.compile(rb"""^["']?(?:task|group)["']?:[ \t]*["']?([^\s"'#\[{|>]+)["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
+NAMED = re.compile(
+    rb"""^["']?(?:task|group)["']?:[ \t]*["']?([^\s"'#\[{|>]+)["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE
+)
 """The line on which a definition says how it is called."""
 
 
