@@ -1,4 +1,5 @@
-"""What every test gets: no network but this machine, a home of its own, and one live stack for those that ask."""
+"""What every test gets: no network but this machine, a home of its own, and one live stack for those that ask. The
+files that take longest come first, so that no process is left with one when the others have ended."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.live import Live, live_stack
+from tests.order import LONGEST
 
 
 def _refuse_the_network(event: str, arguments: tuple[Any, ...]) -> None:
@@ -48,6 +50,17 @@ settings.register_profile(
 settings.load_profile("any-machine")
 # Threads that spin while they wait make training ten times slower on a machine that does something else as well.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # xdist gives files out by how many tests they hold; a file with one test may take longer than one with a hundred.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    place = {here / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(autouse=True)

@@ -39,7 +39,7 @@ def environment(home: Path, **extra: str) -> dict[str, str]:
     return {**clean, "GENAI_STACK_HOME": str(home), "HF_HUB_OFFLINE": "1", **extra}
 
 
-def start(home: Path, *options: str, key: str | None = None, wait: float = 120) -> Live:
+def start(home: Path, *options: str, key: str | None = None, wait: float = 240) -> Live:
     """Starts `up` on a free port and waits until it is announced in run/stack.json."""
     extra = {"GENAI_STACK_API_KEY": key} if key else {}
     began = time.monotonic()
@@ -71,7 +71,7 @@ def start(home: Path, *options: str, key: str | None = None, wait: float = 120) 
         time.sleep(0.02)
 
 
-def stop(stack: Live, wait: float = 30) -> int:
+def stop(stack: Live, wait: float = 120) -> int:
     """Ends it as Ctrl-C would, and says with which exit code it went."""
     if stack.process.poll() is None:
         stack.process.send_signal(signal.SIGINT)

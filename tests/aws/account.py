@@ -89,6 +89,7 @@ class Account:
         self.faults: list[Fault] = []
         self.lock = threading.Lock()
         self.vectors = VectorsStandIn()
+        self._session = boto3.session.Session("testing", "testing", "testing", region_name=REGION)
         account = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -157,8 +158,7 @@ class Account:
     def client(self, service: str) -> Any:
         """A client that asks once and waits for nothing."""
         config = Config(retries={"mode": "standard", "total_max_attempts": 1})
-        session = boto3.session.Session("testing", "testing", "testing", region_name=REGION)
-        return session.client(service, endpoint_url=self.endpoint, config=config)
+        return self._session.client(service, endpoint_url=self.endpoint, config=config)
 
     @contextmanager
     def broken(self, fault: Fault) -> Iterator[list[Request]]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def free_port() -> int:
@@ -44,11 +44,11 @@ def started(bundle: Path, bin: Path, environment: dict[str, str]) -> Iterator[tu
             yield port, time.perf_counter() - began
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(60)
 
 
 def answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == 200

@@ -46,7 +46,7 @@ class Api(NamedTuple):
         return f"http://127.0.0.1:{self.port}/v1"
 
     def get(self, path: str, **headers: str) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path, headers={name.replace("_", "-"): v for name, v in headers.items()})
             reply = connection.getresponse()

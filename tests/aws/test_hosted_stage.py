@@ -63,7 +63,7 @@ class Answer(NamedTuple):
 
 
 def ask(port: int, **headers: str) -> Answer:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
         sent = {"authorization": "Bearer sk-test", **{n.replace("_", "-"): v for n, v in headers.items()}}
         connection.request("POST", CHAT, json.dumps(body), sent)
@@ -146,12 +146,12 @@ def test_a_client_that_leaves_ends_the_generation(api: int, upstream: StandIn) -
         raise AssertionError
 
     upstream.script = script
-    connection = http.client.HTTPConnection("127.0.0.1", api, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", api, timeout=60)
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
     connection.request("POST", CHAT, json.dumps(body), {"authorization": "Bearer sk-test"})
-    assert upstream.arrived.wait(10)
+    assert upstream.arrived.wait(60)
     connection.close()
-    assert upstream.gone.wait(10)
+    assert upstream.gone.wait(60)
 
 
 def test_the_openai_client_straight_on_an_endpoint(published: str, upstream: StandIn) -> None:

@@ -28,6 +28,11 @@ pytestmark = pytest.mark.timeout(400)
 LINES = 300
 
 
+def batch(spec: Path) -> int:
+    """The program, in this process."""
+    return main("genai_stack.bulk.batch", BatchSpec, run_batch, [str(spec)])
+
+
 def outputs(output: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return lines_of(output / "output.jsonl"), lines_of(output / "errors.jsonl")
 
@@ -51,19 +56,18 @@ def test_a_batch_is_answered_in_order(batch_spec: Spec, tmp_path: Path, home: Pa
     left = {path.name for path in (tmp_path / "out").iterdir()}
     assert left == {"output.jsonl", "errors.jsonl", "events.jsonl", "metrics.jsonl", "manifest.json"}
     before = (tmp_path / "out" / "manifest.json").read_bytes()
-    assert run("batch", spec, home) == (0, "")
+    assert batch(spec) == 0
     assert (tmp_path / "out" / "manifest.json").read_bytes() == before
     assert len(lines_of(tmp_path / "out" / "output.jsonl")) == 11
 
 
-def test_completions_embeddings_and_adapters(batch_spec: Spec, tmp_path: Path, home: Path) -> None:
+def test_completions_embeddings_and_adapters(batch_spec: Spec, tmp_path: Path) -> None:
     completion = {"custom_id": "c", "method": "POST", "url": "/v1/completions"}
     completion["body"] = {"model": "tuned", "prompt": ["one", "two"], "max_tokens": 2}
     base = tmp_path / "base"
     write_adapter(write_model(base), tmp_path / "adapter")
     model = {"name": "tuned", "source": str(base), "adapter": str(tmp_path / "adapter")}
-    spec = batch_spec([completion], endpoint="/v1/completions", model=model)
-    assert run("batch", spec, home) == (0, "")
+    assert batch(batch_spec([completion], endpoint="/v1/completions", model=model)) == 0
     (entry,) = outputs(tmp_path / "out")[0]
     assert entry["response"]["body"]["model"] == "tuned"
     assert len(entry["response"]["body"]["choices"]) == 2
@@ -71,7 +75,7 @@ def test_completions_embeddings_and_adapters(batch_spec: Spec, tmp_path: Path, h
     spec = batch_spec(
         [embed], endpoint="/v1/embeddings", model={"name": "m", "source": "minilm"}, output=str(tmp_path / "e")
     )
-    assert run("batch", spec, home) == (0, "")
+    assert batch(spec) == 0
     assert len(outputs(tmp_path / "e")[0][0]["response"]["body"]["data"][0]["embedding"]) == 384
 
 
@@ -91,35 +95,36 @@ def test_completions_embeddings_and_adapters(batch_spec: Spec, tmp_path: Path, h
 def test_what_can_t_run_is_refused_with_2(
     batch_spec: Spec, changes: dict[str, Any], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec = batch_spec([chat_line(0)], **changes)
-    assert main("genai_stack.bulk.batch", BatchSpec, run_batch, [str(spec)]) == 2
+    assert batch(batch_spec([chat_line(0)], **changes)) == 2
     assert says in capsys.readouterr().err
 
 
 def test_a_spec_is_json_or_toml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, text in (("a.json", "{"), ("a.toml", "= 1"), ("b.json", "\xff"), ("c.json", "[" * 100_000)):
         (tmp_path / name).write_text(text, encoding="latin-1")
-        assert main("genai_stack.bulk.batch", BatchSpec, run_batch, [str(tmp_path / name)]) == 2
+        assert batch(tmp_path / name) == 2
         assert f"{name}: isn't valid" in capsys.readouterr().err
     (tmp_path / "big.json").write_bytes(b" " * (1 << 21))
-    assert main("genai_stack.bulk.batch", BatchSpec, run_batch, [str(tmp_path / "big.json")]) == 2
+    assert batch(tmp_path / "big.json") == 2
     with pytest.raises(InvalidSpec, match="spec: Expected `object`"):
         convert([], BatchSpec)
 
 
-def test_a_broken_model_is_refused_unopened(batch_spec: Spec, tmp_path: Path, home: Path) -> None:
+def test_a_broken_model_is_refused_unopened(
+    batch_spec: Spec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_text("{}")
     (broken / "model.safetensors").write_bytes(b"\x08")
-    code, words = run("batch", batch_spec([chat_line(0)], model={"name": "tiny", "source": str(broken)}), home)
-    assert (code, "isn't a valid safetensors file" in words) == (2, True), words
+    assert batch(batch_spec([chat_line(0)], model={"name": "tiny", "source": str(broken)})) == 2
+    assert "isn't a valid safetensors file" in capsys.readouterr().err
 
 
-def test_another_batch_s_output_is_left_alone(batch_spec: Spec, tmp_path: Path, home: Path) -> None:
-    assert run("batch", batch_spec([chat_line(0)]), home) == (0, "")
-    code, words = run("batch", batch_spec([chat_line(1)]), home)
-    assert (code, "complete run of something else" in words) == (2, True)
+def test_another_batch_s_output_is_left_alone(batch_spec: Spec, capsys: pytest.CaptureFixture[str]) -> None:
+    assert batch(batch_spec([chat_line(0)])) == 0
+    assert batch(batch_spec([chat_line(1)])) == 2
+    assert "complete run of something else" in capsys.readouterr().err
 
 
 def test_a_bucket_receives_the_run(

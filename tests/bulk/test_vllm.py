@@ -86,12 +86,12 @@ def test_a_failure_is_told_and_what_was_answered_is_kept(
 def test_a_signal_ends_it_and_it_goes_on(batch_spec: Spec, tmp_path: Path, home: Path, path: str) -> None:
     spec = batch_spec([chat_line(n) for n in range(6)], engine="vllm")
     process = start("batch", spec, home, PATH=path, FAKE_VLLM="hang:4")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while '"completed": 4' not in _text(tmp_path / "out" / "metrics.jsonl"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    _, words = process.communicate(timeout=25)
+    _, words = process.communicate(timeout=60)
     assert (process.returncode, words) == (75, "interrupted, 2 of 6 lines left; the same command goes on\n")
     assert run("batch", spec, home, PATH=path) == (0, "")
     assert len(lines_of(tmp_path / "out" / "output.jsonl")) == 6

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from genai_stack.config import StackConfig, parse_config
+from tests.run_wide import made_once
 
 NAME = "GenaiStack-Training"
 Synthesis = Callable[..., Path]
@@ -34,6 +35,20 @@ def synthesise(into: Path, config: StackConfig, stage: str = "dev", *, checked: 
     return into / "out"
 
 
+def synthesised(
+    factory: pytest.TempPathFactory,
+    name: str,
+    config: StackConfig,
+    stage: str = "dev",
+    *,
+    checked: bool = False,
+) -> Path:
+    """The assembly's folder, the same one for all of the run's processes."""
+    return (
+        made_once(factory, f"cdk-{name}", lambda into: synthesise(into, config, stage, checked=checked)) / "out"
+    )
+
+
 def read_template(assembly: Path, name: str = NAME) -> dict[str, Any]:
     template: dict[str, Any] = json.loads((assembly / f"{name}.template.json").read_text())
     return template
@@ -42,7 +57,7 @@ def read_template(assembly: Path, name: str = NAME) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `cdk synth` writes with every default; cdk-nag has passed it."""
-    return synthesise(tmp_path_factory.mktemp("cdk"), StackConfig(), checked=True)
+    return synthesised(tmp_path_factory, "default", StackConfig(), checked=True)
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +73,7 @@ def template(assembly: Path) -> Iterator[dict[str, Any]]:
 def hosting_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three hosted models beside every default: one of the hub with adapters, one in S3 on either of two machines, one
     that answers through S3; cdk-nag has passed it."""
-    return synthesise(tmp_path_factory.mktemp("cdk"), parse_config(HOSTED), checked=True)
+    return synthesised(tmp_path_factory, "hosted", parse_config(HOSTED), checked=True)
 
 
 HOSTED = """
@@ -136,4 +151,4 @@ def reserved_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parameters = 7.2
     min = 1
     """
-    return synthesise(tmp_path_factory.mktemp("cdk"), parse_config(text), "prod")
+    return synthesised(tmp_path_factory, "reserved", parse_config(text), "prod")

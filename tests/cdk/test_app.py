@@ -21,6 +21,8 @@ import pytest
 
 from genai_stack.config import StackConfig
 from tests.cdk.conftest import NAME, read_template, synthesise
+from tests.cdk.hosting.conftest import NAME as HOSTING
+from tests.cdk.service.conftest import NAME as SERVICE
 from tests.cdk.templates import Template, listed, of_type, plain, text
 
 ROOT = Path(__file__).parents[2]
@@ -99,10 +101,12 @@ def test_cdk_imports_the_package_s_leaves_alone_and_nothing_imports_cdk() -> Non
 
 
 @pytest.mark.slow
-def test_cfn_lint_finds_nothing(assembly: Path) -> None:
+def test_cfn_lint_finds_nothing_in_any_layer(assembly: Path, hosting_assembly: Path) -> None:
+    layers = [f"{assembly / NAME}.template.json"]
+    layers += [f"{hosting_assembly / name}.template.json" for name in (HOSTING, SERVICE)]
     # W3005: the L2 function names its role's creation twice, and no setting tells it not to.
     run = "import sys; from cfnlint.runner import main; sys.exit(main())"
-    command = [sys.executable, "-c", run, "--ignore-checks", "W3005", "--", f"{assembly / NAME}.template.json"]
+    command = [sys.executable, "-c", run, "--ignore-checks", "W3005", "--", *layers]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from genai_stack.config import parse_config
-from tests.cdk.conftest import read_template, synthesise
+from tests.cdk.conftest import read_template
 from tests.cdk.templates import Template, of_type, one, text
 
 HOURLY = ("EC2::NatGateway", "EC2::EIP", "EC2::Instance", "EC2::TransitGateway", "EC2::ClientVpnEndpoint")
@@ -100,8 +100,15 @@ def test_nat_puts_machines_into_private_subnets(reserved: Template) -> None:
 
 
 def test_endpoints_leave_no_way_to_the_internet(tmp_path: Path) -> None:
-    text_ = "[training.network]\negress = 'endpoints'\n"
-    stack = read_template(synthesise(tmp_path, parse_config(text_)))
+    from cdk.app import new_app
+    from cdk.training_stack import TrainingStack
+
+    app = new_app(str(tmp_path / "out"))
+    config = parse_config("[training.network]\negress = 'endpoints'\n")
+    (tmp_path / "staging").mkdir()
+    TrainingStack(app, "dev", config.training, tmp_path / "staging")
+    app.synth()
+    stack = read_template(tmp_path / "out")
     for type in ("EC2::InternetGateway", "EC2::NatGateway", "EC2::Route"):
         assert not of_type(stack, type), type
     endpoints = [e for e in of_type(stack, "EC2::VPCEndpoint").values() if e["VpcEndpointType"] == "Interface"]

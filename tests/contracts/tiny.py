@@ -14,7 +14,7 @@ def tiny(id: str, *steps: dict[str, Any], model: str | None = None, **more: Any)
     return JobRequest(id, "tiny", {"steps": list(steps), **more}, on_success)
 
 
-def wait(queue: JobQueue, id: str, until: Callable[[Job], bool] | None = None, seconds: float = 20) -> Job:
+def wait(queue: JobQueue, id: str, until: Callable[[Job], bool] | None = None, seconds: float = 120) -> Job:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         job = queue.get(id)

@@ -12,7 +12,7 @@ from typing import Any
 from tests.live import COMMAND, Live, environment
 
 
-def read_until(terminal: int, mark: bytes, seconds: float = 30) -> bytes:
+def read_until(terminal: int, mark: bytes, seconds: float = 60) -> bytes:
     """What the terminal shows up to `mark`."""
     shown, deadline = b"", time.monotonic() + seconds
     while mark not in shown:
@@ -43,7 +43,7 @@ def test_a_conversation_goes_on_until_ctrl_d(live: Live) -> None:
         shown = read_until(ours, b"\r\n> ").decode().replace("\r\n", "\n")
         assert whole.choices[0].message.content.strip() in shown
         os.write(ours, b"\x04")
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()

@@ -25,6 +25,7 @@ LEAVES = {
     "config",
     "json_lines",
     "learning_rates",
+    "loading",
     "toml_lines",
     "machines",
     "managed",

@@ -8,6 +8,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+from tests.order import LONGEST
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -39,6 +41,10 @@ def test_no_unfinished_work_is_marked_in_the_code() -> None:
         if marks.search(line)
     ]
     assert not found
+
+
+def test_what_comes_first_among_the_tests_is_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
 
 
 def test_the_locked_requirements_are_whole_and_name_no_host() -> None:

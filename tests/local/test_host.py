@@ -79,7 +79,7 @@ def notes(home: Path, what: str) -> list[int]:
     return [int(line.split()[1]) for line in lines if line.split()[0] == what]
 
 
-async def eventually(condition: Callable[[], bool], seconds: float = 5) -> None:
+async def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

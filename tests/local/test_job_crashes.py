@@ -56,7 +56,7 @@ def submit(queue: ProcessJobs, *steps: dict[str, Any], id: str = "job", **more: 
     queue.submit(JobRequest(id, "tiny", {"steps": [*steps, {"result": "model"}], **more}, model))
 
 
-def finished(queue: ProcessJobs, id: str = "job", seconds: float = 20) -> Job:
+def finished(queue: ProcessJobs, id: str = "job", seconds: float = 60) -> Job:
     deadline = time.monotonic() + seconds
     while (job := queue.get(id)).state not in FINAL_STATES:
         assert time.monotonic() < deadline, f"{job}\n{queue.log(id)}"
@@ -66,7 +66,7 @@ def finished(queue: ProcessJobs, id: str = "job", seconds: float = 20) -> Job:
 
 def stamped(path: Path) -> int:
     """The pid of the program, once it runs."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not path.exists() or not (lines := path.read_text().splitlines()):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -34,7 +34,7 @@ def gone(pid: int) -> bool:
 
 
 def appears(path: Path) -> str:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (path.exists() and (text := path.read_text())):
         assert time.monotonic() < deadline, path
         time.sleep(0.01)

@@ -53,7 +53,7 @@ class Api(NamedTuple):
         """`body`: bytes go as they are, anything else as JSON. No key is sent when `key` is None."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         sent = {"authorization": f"Bearer {key}"} if key is not None else {}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, data, {**sent, **(headers or {})})
             response = connection.getresponse()

@@ -124,9 +124,9 @@ def leave(api: Api, headers: dict[str, str], **more: Any) -> None:
     ]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     before = len(api.host.seen)
-    with socket.create_connection(("127.0.0.1", api.port), 5) as raw:
+    with socket.create_connection(("127.0.0.1", api.port), 60) as raw:
         raw.sendall("\r\n".join([*lines, "\r\n"]).encode() + body)
-        until = time.monotonic() + 5
+        until = time.monotonic() + 60
         while len(api.host.seen) == before:
             assert time.monotonic() < until
             time.sleep(0.005)

@@ -29,7 +29,7 @@ GUARDED = [("POST", route) for route in GOOD] + [
 
 def exchange(api: Api, request: bytes, *, until: bytes | None = None) -> bytes:
     """Bytes out and in over a plain socket, until the other side closes."""
-    with socket.create_connection(("127.0.0.1", api.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=60) as connection:
         connection.sendall(request)
         got = b""
         while piece := connection.recv(65536):
@@ -242,7 +242,7 @@ def test_a_length_over_the_limit_is_answered_before_the_body(api: Api) -> None:
 def test_an_upload_that_never_ends_is_cut_off(api: Api) -> None:
     head = f"POST {ROUTE} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {MASTER}\r\ntransfer-encoding: chunked\r\n\r\n"
     began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", api.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=60) as connection:
         connection.sendall(head.encode())
         with suppress(BrokenPipeError, ConnectionResetError):
             while time.monotonic() - began < 8:
@@ -266,7 +266,7 @@ def test_a_client_that_leaves_during_its_upload(api: Api) -> None:
     head = (
         f"POST {ROUTE} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {MASTER}\r\ncontent-length: 500\r\n\r\n{{"
     )
-    with socket.create_connection(("127.0.0.1", api.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=60) as connection:
         connection.sendall(head.encode())
         time.sleep(0.05)
     assert api.post(ROUTE, GOOD[ROUTE]).status == 200

@@ -72,7 +72,7 @@ def test_crlf_framing_is_a_complete_stream(api: Api) -> None:
 
 def test_chunks_arrive_one_by_one(api: Api) -> None:
     api.host.script = [b"data: 1\n\n", HANG]
-    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
     connection.request("POST", ROUTE, json.dumps(BODY), {"authorization": f"Bearer {MASTER}"})
     response = connection.getresponse()
     assert response.read(9) == b"data: 1\n\n"
@@ -233,7 +233,7 @@ def test_no_comment_goes_into_a_busy_stream(api: Api) -> None:
 
 @pytest.fixture
 def raw(api: Api) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", api.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=60) as connection:
         yield connection
 
 
@@ -310,7 +310,7 @@ def test_a_server_that_stops_says_so(api: Api) -> None:
     answers: dict[str, bytes] = {}
 
     def ask(name: str, port: int, body: dict[str, Any]) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("POST", ROUTE, json.dumps(body), {"authorization": f"Bearer {MASTER}"})
         answers[name] = connection.getresponse().read()
         connection.close()

@@ -79,10 +79,13 @@ def test_two_processes_make_the_adapter_that_one_makes(
     assert told[0]["steps"] == told[1]["steps"]
 
 
-def test_a_sharded_run_that_is_stopped_goes_on_to_the_same_model(make_spec: MakeSpec, tmp_path: Path) -> None:
+def test_a_sharded_run_that_is_stopped_goes_on_to_the_model_that_one_process_makes(
+    make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    """At a rate at which what is left to learn stays well above rounding: below, each sum's order decides."""
     whole = {"method": "full", "shard": True}
-    long = {**SHORT, "epochs": 60, "checkpoint_every": 7}
-    assert finished(launch(make_spec("straight", hyperparameters=long, **whole))) == 0
+    long = {**SHORT, "epochs": 60, "learning_rate": 0.001, "checkpoint_every": 20}
+    assert main([str(make_spec("straight", hyperparameters=long, **whole))]) == 0
     child = launch(make_spec("stopped", hyperparameters=long, **whole))
     metrics = tmp_path / "stopped" / "metrics.jsonl"
     deadline = time.monotonic() + 240

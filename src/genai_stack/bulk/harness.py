@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GenAIStackError, InvalidSpec
+from ..loading import uncollected
 from ..sources import resolve
+from . import task_files
 from .specs import EvaluationSpec
 
 BOOTSTRAP = 1000
@@ -30,9 +32,11 @@ def require_harness() -> None:
 
 def find_tasks(spec: EvaluationSpec) -> Any:
     """lm-eval's task manager that knows every task of the spec: of `task_dir` alone where that has them all, since
-    reading lm-eval's own takes seconds. Raises InvalidSpec with the nearest name for one that nobody has."""
-    from lm_eval.tasks import TaskManager
+    reading lm-eval's own takes half a minute. Raises InvalidSpec with the nearest name for one that nobody has."""
+    with uncollected():
+        from lm_eval.tasks import TaskManager
 
+    directories = [task_files.shipped()]
     if spec.task_dir is not None:
         if not Path(spec.task_dir).is_dir():
             raise InvalidSpec(
@@ -41,19 +45,21 @@ def find_tasks(spec: EvaluationSpec) -> Any:
         manager = TaskManager(include_path=spec.task_dir, include_defaults=False)
         if all(task in manager.all_tasks for task in spec.tasks):
             return manager
+        directories.append(Path(spec.task_dir))
+    unknown, names = task_files.unmentioned(spec.tasks, directories)
+    if unknown:
+        raise _no_task(unknown[0], names)
     manager = TaskManager(include_path=spec.task_dir)
     for task in spec.tasks:
         if task not in manager.all_tasks:
-            raise InvalidSpec(f"tasks: no task {task!r}; did you mean {_nearest(task, manager.all_tasks)}?")
+            raise _no_task(task, manager.all_tasks)
     return manager
 
 
 def behind_api(spec: EvaluationSpec, base_url: str, key: str) -> Any:
     """The model as the API serves it, at `base_url` (ending in /v1). Its tokenizer is read from its source."""
-    from lm_eval.api.registry import get_model
-
     directory = resolve(spec.model.source)
-    return get_model("local-completions")(
+    return _kind("local-completions")(
         model=spec.model.name,
         base_url=f"{base_url}/completions",
         tokenizer=str(directory),
@@ -73,12 +79,10 @@ def on_weights(spec: EvaluationSpec) -> Any:
         import torch
     except ImportError as error:
         raise GenAIStackError(f"{error}; run: pip install 'genai-stack[train]'") from None
-    from lm_eval.api.registry import get_model
-
     if spec.threads:
         torch.set_num_threads(spec.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return get_model("hf")(
+    return _kind("hf")(
         pretrained=str(resolve(spec.model.source)),
         peft=str(resolve(spec.model.adapter)) if spec.model.adapter else None,
         device=device,
@@ -86,6 +90,14 @@ def on_weights(spec: EvaluationSpec) -> Any:
         batch_size=spec.batch_size,
         trust_remote_code=False,
     )
+
+
+def _kind(name: str) -> Any:
+    """lm-eval's class of models of that name."""
+    with uncollected():
+        from lm_eval.api.registry import get_model
+
+        return get_model(name)
 
 
 def evaluate(spec: EvaluationSpec, lm: Any, manager: Any) -> dict[str, Any]:
@@ -117,12 +129,13 @@ def version() -> str:
     return of("lm_eval")
 
 
-def _nearest(task: str, known: Iterable[str]) -> str:
+def _no_task(task: str, known: Iterable[str]) -> InvalidSpec:
     names = list(known)
     near = difflib.get_close_matches(task, names, n=3, cutoff=0.6) or difflib.get_close_matches(
         task, names, 1, 0.0
     )
-    return " or ".join(repr(name) for name in near)
+    nearest = " or ".join(repr(name) for name in near)
+    return InvalidSpec(f"tasks: no task {task!r}; did you mean {nearest}?")
 
 
 def _context(directory: Path) -> int:

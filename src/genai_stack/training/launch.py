@@ -14,6 +14,7 @@ import uuid
 from typing import Any
 
 from .. import settings
+from ..loading import uncollected
 
 PORT = 29400
 MEET_SECONDS = 900
@@ -43,9 +44,10 @@ def _gpus() -> int:
 
 
 def _together(spec: str, processes: int, nodes: settings.Nodes) -> int:
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    with uncollected():
+        from torch.distributed.elastic.multiprocessing.api import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+        from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     alone = nodes.nodes == 1
     config = LaunchConfig(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import settings
-from ..errors import InvalidSpec
 from . import devices, ranks
 from .board import Board
 from .checkpoints import ASIDE, Checkpoint, Checkpoints
@@ -62,7 +61,7 @@ def optimize(
                 _train(trainer, watcher, checkpoints, resumed, log)
         return Trained(trainer.model, watcher.result(trainer.state.global_step), whole_weights(trainer))
 
-    whole = _at_a_time(spec)
+    whole = ranks.share(spec.hyperparameters.batch_size)
     at_a_time = _smaller(place) or whole
     try:
         return attempt(at_a_time)
@@ -118,14 +117,6 @@ def _let_go() -> None:
         torch.cuda.empty_cache()
 
 
-def _at_a_time(spec: TrainingSpec) -> int:
-    """Sequences per step and process."""
-    size, world = spec.hyperparameters.batch_size, ranks.world()
-    if size % world:
-        raise InvalidSpec(f"hyperparameters.batch_size: {size} doesn't divide among {world} processes")
-    return size // world
-
-
 def _arguments(spec: TrainingSpec, place: Place, evaluate: bool, at_a_time: int) -> dict[str, Any]:
     h = spec.hyperparameters
     device = devices.find()
@@ -136,7 +127,7 @@ def _arguments(spec: TrainingSpec, place: Place, evaluate: bool, at_a_time: int)
         "max_steps": h.max_steps or -1,
         "per_device_train_batch_size": at_a_time,
         "per_device_eval_batch_size": at_a_time,
-        "gradient_accumulation_steps": h.gradient_accumulation * (_at_a_time(spec) // at_a_time),
+        "gradient_accumulation_steps": h.gradient_accumulation * (ranks.share(h.batch_size) // at_a_time),
         "learning_rate": spec.learning_rate,
         "lr_scheduler_type": "constant_with_warmup" if h.schedule == "constant" else h.schedule,
         "warmup_steps": h.warmup_ratio if h.warmup_ratio < 1 else 0.999,

@@ -178,12 +178,14 @@ def save_model(
 
     shutil.rmtree(target, ignore_errors=True)
     halved = spec.hyperparameters.save_precision == "bf16"
+    if weights is not None:
+        tied = getattr(model, "all_tied_weights_keys", None) or ()
+        weights = {name: w for name, w in weights.items() if name not in tied}
     if halved and weights is None:
         model = model.to(torch.bfloat16)
     elif halved and weights is not None:
         model.config.dtype = torch.bfloat16
-        tied = getattr(model, "all_tied_weights_keys", None) or ()
-        weights = {name: w.to(torch.bfloat16) for name, w in weights.items() if name not in tied}
+        weights = {name: w.to(torch.bfloat16) for name, w in weights.items()}
     model.config.use_cache = True
     model.save_pretrained(target, state_dict=weights)
     tokenizer.save_pretrained(target)

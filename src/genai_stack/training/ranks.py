@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import settings
+from ..errors import InvalidSpec
 
 
 def world() -> int:
@@ -23,6 +24,13 @@ def is_first() -> bool:
 
 def is_first_of_node() -> bool:
     return settings.torchrun().local_rank == 0
+
+
+def share(batch: int) -> int:
+    """How many of a batch's sequences each process takes at a time. Raises InvalidSpec where it doesn't divide."""
+    if batch % world():
+        raise InvalidSpec(f"hyperparameters.batch_size: {batch} doesn't divide among {world()} processes")
+    return batch // world()
 
 
 def wait_for_all() -> None:

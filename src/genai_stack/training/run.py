@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidSpec
+from ..loading import uncollected
 from . import ranks
 from .checkpoints import ASIDE
 from .data import check
@@ -34,13 +35,15 @@ def run(spec: TrainingSpec, place: Place, log: RunLog) -> None:
         return
     check_export(spec)
     check_tracking()
+    ranks.share(spec.hyperparameters.batch_size)
     for source in filter(None, (spec.data.train, spec.data.validation)):
         check(source, spec.method)
     log.event("data_checked", "the data is well-formed")
-    _quiet()
-    _prepare(spec)
-    from .loop import optimize
-    from .results import finish
+    with uncollected():
+        _quiet()
+        _prepare(spec)
+        from .loop import optimize
+        from .results import finish
 
     tokenizer = open_tokenizer(spec, place.path)
     train = rows(spec, spec.data.train, tokenizer, log)

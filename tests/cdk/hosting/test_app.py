@@ -1,18 +1,15 @@
-"""The hosting stack as a whole: linters, the IAM audit, and no setting that changes unnoticed."""
+"""The hosting stack as a whole: cdk-nag, the IAM audit, and no setting that changes unnoticed."""
 
 from __future__ import annotations
 
 import ast
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from genai_stack.errors import ConfigError
 from tests.cdk.hosting import test_endpoints, test_rights
-from tests.cdk.hosting.conftest import NAME
 from tests.cdk.templates import Template
 from tests.cdk.test_app import AUDIT, audited
 from tests.cdk.test_mutations import checks, removed_unnoticed, settings, unnoticed
@@ -24,23 +21,6 @@ def test_cdk_nag_has_nothing_to_say(hosting_assembly: Path) -> None:
     """Synthesis fails on a finding; this holds that the rules ran."""
     reports = json.loads((hosting_assembly / "validation-report.json").read_text())
     assert all(r["conclusion"] == "success" for r in reports.get("pluginReports", ()))
-
-
-@pytest.mark.slow
-def test_cfn_lint_finds_nothing(hosting_assembly: Path) -> None:
-    # W3005: the L2 function names its role's creation twice, and no setting tells it not to.
-    run = "import sys; from cfnlint.runner import main; sys.exit(main())"
-    command = [
-        sys.executable,
-        "-c",
-        run,
-        "--ignore-checks",
-        "W3005",
-        "--",
-        f"{hosting_assembly / NAME}.template.json",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
 
 
 EXCUSED = {

@@ -1,16 +1,13 @@
-"""The service stack as a whole: linters, the IAM audit, and no setting that changes unnoticed."""
+"""The service stack as a whole: cdk-nag, the IAM audit, and no setting that changes unnoticed."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cdk.service import test_function, test_gateway
-from tests.cdk.service.conftest import NAME
 from tests.cdk.templates import Template
 from tests.cdk.test_app import AUDIT, audited
 from tests.cdk.test_mutations import checks, removed_unnoticed, settings, unnoticed
@@ -22,16 +19,6 @@ def test_cdk_nag_has_nothing_to_say(hosting_assembly: Path) -> None:
     """Synthesis fails on a finding; this holds that the rules ran."""
     reports = json.loads((hosting_assembly / "validation-report.json").read_text())
     assert all(r["conclusion"] == "success" for r in reports.get("pluginReports", ()))
-
-
-@pytest.mark.slow
-def test_cfn_lint_finds_nothing(hosting_assembly: Path) -> None:
-    # W3005: the L2 function names its role's creation twice, and no setting tells it not to.
-    run = "import sys; from cfnlint.runner import main; sys.exit(main())"
-    template = f"{hosting_assembly / NAME}.template.json"
-    command = [sys.executable, "-c", run, "--ignore-checks", "W3005", "--", template]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
 
 
 @AUDIT

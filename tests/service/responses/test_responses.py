@@ -400,7 +400,7 @@ def test_the_model_stops_when_the_client_leaves(client: openai.OpenAI, host: Tal
     stream = client.responses.create(model=CHAT, input="Hi", stream=True)
     first: Any = next(iter(stream))
     stream.close()
-    assert host.left.wait(10)
+    assert host.left.wait(60)
     host.hanging = False
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(first.response.id)
