@@ -18,14 +18,16 @@ import json, sys
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-asked = json.loads(sys.argv[1])
-result = simple_evaluate(
-    model=asked["model"], model_args=asked["arguments"], tasks=["small_world"], batch_size=asked["batch"],
-    task_manager=TaskManager(include_path=asked["tasks"], include_defaults=False), bootstrap_iters=0,
-)
-scores = {k: v for k, v in result["results"]["small_world"].items() if k.startswith("acc") and "stderr" not in k}
-told = [[r[0][0] for r in sample["resps"]] for sample in result["samples"]["small_world"]]
-print(json.dumps({"scores": scores, "told": told}))
+tasks, *models = sys.argv[1:]
+for asked in map(json.loads, models):
+    result = simple_evaluate(
+        model=asked["model"], model_args=asked["arguments"], tasks=["small_world"], batch_size=asked["batch"],
+        task_manager=TaskManager(include_path=tasks, include_defaults=False), bootstrap_iters=0,
+    )
+    found = result["results"]["small_world"]
+    scores = {k: v for k, v in found.items() if k.startswith("acc") and "stderr" not in k}
+    told = [[r[0][0] for r in sample["resps"]] for sample in result["samples"]["small_world"]]
+    print(json.dumps({"scores": scores, "told": told}))
 """
 TASK = """
 task: small_world
@@ -63,20 +65,17 @@ def questions() -> list[dict[str, Any]]:
     return found
 
 
-def evaluated(
-    directory: Path, model: str, arguments: dict[str, Any], batch: int, **extra: str
-) -> dict[str, Any]:
-    asked = {"model": model, "arguments": arguments, "batch": batch, "tasks": str(directory)}
+def evaluated(directory: Path, *models: dict[str, Any], **extra: str) -> list[dict[str, Any]]:
+    """What the task in `directory` finds about each model."""
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(asked)],
+        [sys.executable, "-c", PROGRAM, str(directory), *map(json.dumps, models)],
         env=environment(directory, HF_DATASETS_OFFLINE="1", HF_HOME=str(directory / "hf"), **extra),
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-    return found
+    return [json.loads(line) for line in result.stdout.splitlines() if line.startswith('{"scores"')]
 
 
 @pytest.mark.slow
@@ -87,20 +86,13 @@ def test_the_api_and_the_weights_score_the_same(live: Live, tmp_path: Path) -> N
     data.write_text("".join(json.dumps(row) + "\n" for row in questions()))
     (tmp_path / "small_world.yaml").write_text(TASK.format(data=data))
     weights = str(builtin.model_dir())
-    through_api = evaluated(
+    api = {"model": "builtin", "base_url": f"{live.base_url}/completions", "tokenizer": weights}
+    torch = {"pretrained": weights, "device": "cpu", "dtype": "float32"}
+    through_api, on_weights = evaluated(
         tmp_path,
-        "local-completions",
-        {
-            "model": "builtin",
-            "base_url": f"{live.base_url}/completions",
-            "tokenizer": weights,
-            "num_concurrent": 4,
-        },
-        batch=1,
+        {"model": "local-completions", "arguments": {**api, "num_concurrent": 4}, "batch": 1},
+        {"model": "hf", "arguments": torch, "batch": 16},
         OPENAI_API_KEY=live.key,
-    )
-    on_weights = evaluated(
-        tmp_path, "hf", {"pretrained": weights, "device": "cpu", "dtype": "float32"}, batch=16
     )
     assert through_api["scores"] == on_weights["scores"]
     far = max(
