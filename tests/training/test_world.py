@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genai_stack.training.examples import Chat, parse
-from genai_stack.training.world import complaints, support_desk
+from genai_stack.training.world import complaints, mappings, support_desk
 from genai_stack.training.world.corpus import examples, write
 from genai_stack.training.world.facts import FORMS, KINDS, passage, with_articles
 from genai_stack.training.world.names import Draw, is_heldout
@@ -69,6 +69,13 @@ def test_no_corpus_has_an_article_that_does_not_fit() -> None:
             assert not re.search(r"\ban (?:use|uni)|\b[Aa] (?:ant|eagle|otter|owl|orange|umbrella)\b", text), (
                 text
             )
+
+
+def test_no_class_of_a_mapping_has_words_under_two_labels() -> None:
+    for seed in range(2000):
+        labels = dict(mappings._classes(Draw(seed), 6))
+        for members in mappings.CLASSES.values():
+            assert len({label for given, label in labels.items() if given in members}) <= 1
 
 
 def test_the_desks_files_are_what_its_program_writes(tmp_path: Path) -> None:
