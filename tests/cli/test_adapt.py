@@ -80,16 +80,21 @@ def test_adapters_are_trained_by_the_recipe_and_once(
     asked = ["adapt", "builtin", "--count", "2", "--shots", "0", "--out", str(tmp_path), "--json"]
     assert run([*asked, "--examples", "100", "--examples", "10"]) == 0
     first = json.loads(capsys.readouterr().out)
+    jobs = ports.jobs
+    assert isinstance(jobs, ScriptedJobs)
+    for id, job in jobs.kept.items():
+        jobs.kept[id] = msgspec.structs.replace(job, started=100.0, finished=142.5, idle=10.0)
     assert run([*asked, "--examples", "10"]) == 0
     again = json.loads(capsys.readouterr().out)
+    assert again["points"][1]["seconds"] == 32.5, "how long it took, and not how long it took to find it"
+    answers = json.loads((tmp_path / "adapting.json").read_text())["answers"]
+    assert {answer["series"] for answer in answers} == {"0 in the prompt", "LoRA on 10"}
     assert [(point["way"], point["examples"]) for point in first["points"]] == [
         ("prompt", 0),
         ("lora", 10),
         ("lora", 100),
     ]
     assert first["points"][1]["model"] == again["points"][1]["model"]
-    jobs = ports.jobs
-    assert isinstance(jobs, ScriptedJobs)
     assert [request.spec["name"] for request in jobs.requests.values()] == ["desk-10", "desk-100"]
     for number, request in zip((10, 100), jobs.requests.values(), strict=True):
         wanted = adapting.hyperparameters(number)

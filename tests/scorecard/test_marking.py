@@ -137,6 +137,11 @@ def test_other_words_may_be_those_of_the_expected_summary_and_names_and_numbers_
         assert not marking.none_invented(card, said), said
 
 
+def test_a_name_that_looks_like_a_function_word_is_invented_at_the_start_too() -> None:
+    assert wording.invented("Will opened a bakery. May will have bread.", PASSAGE) == ["Will", "May"]
+    assert wording.invented("Will opened it in May.", "In May a bakery was opened by Will.") == []
+
+
 def test_a_summary_that_says_nothing_invents_nothing_and_is_still_not_right() -> None:
     for said in ("", "  ", None):
         assert not marking.none_invented(question(), said)

@@ -69,4 +69,7 @@ def test_every_word_that_was_said_is_in_a_turn(messages: list[tuple[str, str]], 
     assert "\n".join(part for turn in memory.turns for part in turn if part) == "\n".join(spoken)
     assert all(turn.answered for turn in memory.turns[:-1])
     assert [*remembered(items, most).turns] == [*memory.turns][-most:]
-    assert memory.size >= sum(map(len, spoken))
+    told = len(memory.told.encode(errors="replace"))
+    assert memory.size == told + sum(
+        len(part.encode(errors="replace")) for turn in memory.turns for part in turn
+    )

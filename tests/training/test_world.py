@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genai_stack.training.examples import Chat, parse
-from genai_stack.training.world import complaints, support_desk
+from genai_stack.training.world import complaints, mappings, support_desk
 from genai_stack.training.world.corpus import examples, write
-from genai_stack.training.world.facts import FORMS, KINDS, passage
+from genai_stack.training.world.facts import FORMS, KINDS, passage, with_articles
 from genai_stack.training.world.names import Draw, is_heldout
 
 DESK = Path(__file__).parents[2] / "examples" / "support-desk"
@@ -55,6 +56,26 @@ def test_a_passage_states_what_it_says_it_states(seed: int, kind: Any, form: str
         assert fact.subject.full.casefold() in told.text.casefold()
     assert "{" not in told.text
     assert len({fact.value for fact in told.stated}) == len(told.stated)
+
+
+def test_articles_go_by_the_sound() -> None:
+    told = with_articles("A owl is a useful animal, and a umbrella a thing of a uncle, not of a unit.")
+    assert told == "An owl is a useful animal, and an umbrella a thing of an uncle, not of a unit."
+
+
+def test_no_corpus_has_an_article_that_does_not_fit() -> None:
+    for example in examples(3, 1500, texts=True):
+        for text in [example["text"]] if "text" in example else [m["content"] for m in example["messages"]]:
+            assert not re.search(r"\ban (?:use|uni)|\b[Aa] (?:ant|eagle|otter|owl|orange|umbrella)\b", text), (
+                text
+            )
+
+
+def test_no_class_of_a_mapping_has_words_under_two_labels() -> None:
+    for seed in range(2000):
+        labels = dict(mappings._classes(Draw(seed), 6))
+        for members in mappings.CLASSES.values():
+            assert len({label for given, label in labels.items() if given in members}) <= 1
 
 
 def test_the_desks_files_are_what_its_program_writes(tmp_path: Path) -> None:

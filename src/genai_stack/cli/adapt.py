@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from .train import follow
 
 if TYPE_CHECKING:
     from ..client.stack import GenAIStack
+    from ..ports import Job
     from ..scorecard.adapting import Point
     from ..scorecard.asking import Answered
 
@@ -116,7 +117,7 @@ def _trained(
     from ..scorecard import adapting
     from ..scorecard.scores import score
 
-    began = time.monotonic()
+    name = f"LoRA on {number}"
     job = stack.training.fine_tune(
         adapting.examples(number),
         model,
@@ -125,13 +126,19 @@ def _trained(
         **adapting.hyperparameters(number),
     )
     follow(job, quiet=quiet or not sys.stderr.isatty())
-    seconds = round(time.monotonic() - began, 1)
     tuned = str(job.model)
-    answers = ask(stack, [adapting.in_prompt(tuned, 0, count)], quiet=quiet)
+    answers = ask(stack, [replace(adapting.in_prompt(tuned, 0, count), name=name)], quiet=quiet)
     list_failures(answers)
     marks = [answer.right["exact"] for answer in answers]
     steps = max((line["step"] for line in job.metrics() if "step" in line), default=None)
-    return adapting.Point("lora", number, tuned, score(f"LoRA on {number}", marks), seconds, steps), answers
+    return adapting.Point("lora", number, tuned, score(name, marks), _seconds(job.refresh()), steps), answers
+
+
+def _seconds(job: Job) -> float | None:
+    """That it worked, whenever that was: a job that is found again took as long as it did."""
+    if job.started is None or job.finished is None:
+        return None
+    return round(job.finished - job.started - job.idle, 1)
 
 
 def _row(point: Point) -> tuple[str, ...]:

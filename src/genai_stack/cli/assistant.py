@@ -32,8 +32,8 @@ def assistant(
     home: Path,
     **options: Any,
 ) -> None:
-    """Answer QUESTION, or what comes on standard input, from a vector store or files, with where it stands; without
-    either, talk until Ctrl-D. What was said before is remembered: --conversation goes on with it."""
+    """Answer QUESTION, or what comes on standard input, from a vector store (--store) or files (--file), with where it
+    stands. Without a question, talk until Ctrl-D. What was said is remembered: --conversation goes on with it."""
     if bool(files) == bool(options["vector_store_id"]):
         raise click.UsageError("give --store, or --file for each text, and not both")
     asked = told(options)

@@ -30,19 +30,21 @@ SCORECARD = ("count", "seed", "only", "out", "max_in_flight")
 @click.option(
     "--max-in-flight", type=click.IntRange(1, 1024), help="Scorecard: requests at a time.  [default: 16]"
 )
-@click.option("--limit", type=click.IntRange(1), help="Questions per task.  [default: all]")
+@click.option("--limit", type=click.IntRange(1), help="lm-eval: questions per task.  [default: all]")
 @click.option(
-    "--num-fewshot", type=click.IntRange(0), help="Worked examples before each.  [default: the task's]"
+    "--num-fewshot", type=click.IntRange(0), help="lm-eval: worked examples before each.  [default: the task's]"
 )
 @click.option(
     "--against",
     type=click.Choice(["api", "weights"]),
-    help="The model as served, or in torch.  [default: api; weights on a stage]",
+    help="lm-eval: the model as served, or in torch.  [default: api; weights on a stage]",
 )
 @click.option(
-    "--task-dir", type=click.Path(path_type=Path, exists=True, file_okay=False), help="More tasks, in YAML."
+    "--task-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="lm-eval: more tasks, in YAML.",
 )
-@click.option("--detach", is_flag=True, help="Print the job's id and leave it to itself.")
+@click.option("--detach", is_flag=True, help="lm-eval: print the job's id and leave it to itself.")
 @home_option
 @stage_option
 @json_option

@@ -20,6 +20,8 @@ FUNCTION_WORDS = frozenset(
 )
 """Words that say nothing by themselves, which a summary may use freely. No negation is among them, no quantity and no
 verb but the auxiliaries: "not", "all" and "every" must stand in the source like any other word."""
+NAMES = ("Will", "May")
+"""Names that are function words when they are small: a summary, which asks nothing, begins with one as a name."""
 
 IRREGULAR = {
     form: base
@@ -157,4 +159,4 @@ def _told(text: str) -> Iterator[tuple[str, bool]]:
     for found in _WORD.finditer(text):
         before = text[: found.start()].rstrip(" \"'“‘(*-•")
         first = not before or _SENTENCE_END.search(before) is not None
-        yield found[0], found[0][0].isupper() and not first
+        yield found[0], found[0][0].isupper() and (not first or found[0] in NAMES)

@@ -21,8 +21,9 @@ class Memory(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Characters."""
-        return len(self.told) + sum(len(turn.asked) + len(turn.answered) for turn in self.turns)
+        """Bytes of UTF-8."""
+        texts = (self.told, *(text for turn in self.turns for text in turn))
+        return sum(len(text.encode(errors="replace")) for text in texts)
 
 
 def remembered(items: Sequence[Item], most: int) -> Memory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .facts import with_articles
 from .glossary import ABOUT, OUTSIDE, UNKNOWN
 from .names import ANIMALS, COLOURS, FOODS, FRUITS, NUMBER_WORDS, OBJECTS, WORDS, Draw
 from .routes import Chat, assistant, user
@@ -156,7 +157,12 @@ def recall(draw: Draw) -> Chat:
             ("Which colour do I like?", "What colour do I like?"),
             colour,
         ),
-        (f"I have a {thing}.", "That is nice.", ("Which animal do I have?", "What animal do I have?"), thing),
+        (
+            with_articles(f"I have a {thing}."),
+            "That is nice.",
+            ("Which animal do I have?", "What animal do I have?"),
+            thing,
+        ),
     ]
     chosen = draw.random.sample(facts, draw.number(1, 3))
     chat: Chat = []

@@ -68,8 +68,8 @@ class Passage:
 
 
 def with_articles(text: str) -> str:
-    """`text` with "an" before a vowel."""
-    return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
+    """`text` with "an" before a vowel, as far as one is heard: a useful lamp."""
+    return re.sub(r"\b([Aa]) (?=[aeiou])(?!use|uni)", r"\1n ", text)
 
 
 def passage(

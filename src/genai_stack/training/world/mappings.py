@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from .facts import with_articles
 from .kinds import day
@@ -84,11 +85,19 @@ def _classes(draw: Draw, count: int) -> list[tuple[str, str]]:
     while any((a, b) in _SHARED for a in names for b in names):
         names = draw.some(known, len(names))
     labels = _labels(draw, len(names))
-    return _labelled(draw, count, [_member(name) for name in names], labels)
+    both = {member for a, b in combinations(names, 2) for member in {*CLASSES[a]} & {*CLASSES[b]}}
+    return _labelled(draw, count, [_member(name, both) for name in names], labels)
 
 
-def _member(name: str) -> Callable[[Draw], str]:
-    return lambda draw: draw.one(CLASSES[name])
+def _member(name: str, but: Container[str]) -> Callable[[Draw], str]:
+    """None of `but`: beside vehicles, a bicycle is no object."""
+
+    def make(draw: Draw) -> str:
+        while (member := draw.one(CLASSES[name])) in but:
+            pass
+        return member
+
+    return make
 
 
 def _sentiments(draw: Draw, count: int) -> list[tuple[str, str]]:
