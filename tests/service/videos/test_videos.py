@@ -264,6 +264,39 @@ def test_one_tenant_leaves_room_for_another(
     assert host.running == 0
 
 
+def test_as_many_at_once_as_there_are_places(stack: Stack, host: FilmHost) -> None:
+    host.hanging = True
+
+    def create(_: int) -> str | None:
+        try:
+            return client.videos.create(prompt="rain", model="films").id
+        except openai.RateLimitError:
+            return None
+
+    with stack.client() as client:
+        with ThreadPoolExecutor(24) as pool:
+            made = [id for id in pool.map(create, range(24)) if id is not None]
+        assert len(made) == behind.SHARE
+        for id in made:
+            client.videos.delete(id)
+        client.videos.delete(client.videos.create(prompt="rain", model="films").id)
+
+
+def test_one_that_is_done_as_another_process_deletes_it_is_charged(stack: Stack, host: FilmHost) -> None:
+    """Which the process that had it made hasn't heard of yet."""
+    _, key = stack.api.keys.create("elsewhere", tenant="elsewhere")
+    services = stack.services
+    elsewhere = Videos(services.objects, services.records, Once(services.records))
+    host.hanging = True
+    with stack.client(key) as mine:
+        made = mine.videos.create(prompt="rain", model="films")
+        running(host)
+        elsewhere.delete("elsewhere", made.id)
+        host.hanging = False
+    (entry,) = entries(stack.api, "elsewhere", 1)
+    assert (entry.outcome, entry.what, entry.served > 0) == ("left", made.id, True)
+
+
 def test_a_killed_process_loses_no_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it was at has failed, with a reason; what was done is there."""
     monkeypatch.setattr(behind, "AT_ONCE", 1)
