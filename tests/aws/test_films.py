@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from genai_stack import names
+from genai_stack.aws.breaker import Breaker
 from genai_stack.errors import ModelFailed, Overloaded, RequestError
 from genai_stack.local.objects import DirectoryObjects
 from genai_stack.local.records import SqliteRecords
@@ -89,6 +90,17 @@ def test_one_that_fails_or_is_deleted(client: openai.OpenAI, upstream: StandIn, 
         client.videos.create(prompt="rain")
     assert [made.id for made in client.videos.list()] == [video.id]
     assert bucket.kept == {}
+
+
+async def test_what_was_taken_in_between_failed_no_time_in_a_row(upstream: StandIn, bucket: Bucket) -> None:
+    host = made(bucket, breaker=Breaker(failures=2))
+    for number in range(3):
+        upstream.script = always(lambda: refusal(500, "InternalFailure", "oops"))
+        with pytest.raises(ModelFailed, match="oops"):
+            await host.order("film", "/v1/videos/sync", b"")
+        upstream.script = always(lambda number=number: taken(f"between-{number}"))
+        await host.order("film", "/v1/videos/sync", b"")
+    await host.close()
 
 
 async def test_orders(upstream: StandIn, bucket: Bucket) -> None:

@@ -308,3 +308,33 @@ def test_what_was_judged_before_a_failure_is_charged(api: Api, monkeypatch: pyte
     assert_problem(told, 500)
     (entry,) = entries(api, id, 1)
     assert (entry.prompt, entry.completion, entry.outcome) == (10, 6, "failed")
+
+
+def test_the_same_request_again_is_answered_once(api: Api, client: openai.OpenAI) -> None:
+    headers = {"Idempotency-Key": "again"}
+
+    def said(**more: Any) -> bytes:
+        body, kind, options = {"input": "rain", **more}, HttpxBinaryResponseContent, {"headers": headers}
+        return client.post("/audio/generations", body=body, cast_to=kind, options=cast(Any, options)).read()
+
+    asked = len(api.host.seen)
+    assert said() == said()
+    assert len(api.host.seen) == asked + 1
+    with pytest.raises(openai.ConflictError) as caught:
+        said(seed=1)
+    assert caught.value.code == "idempotency_key_reused"
+    headers = {"Idempotency-Key": "again-a-form"}  # whose boundary is another each time
+    for _ in range(2):
+        heard = client.audio.transcriptions.create(file=FILE, model="hears", extra_headers=headers)
+        assert heard.text
+    assert len(api.host.seen) == asked + 2
+    for path, body in (
+        ("/v1/images/generations", {"prompt": "a cat"}),
+        ("/v1/rerank", {"query": "a", "documents": ["a", "b"]}),
+        ("/v1/moderations", {"input": "a"}),
+    ):
+        first, second = (api.call("POST", path, body, {"idempotency-key": f"k{path}"}) for _ in range(2))
+        assert (first.status, second.body) == (200, first.body), path
+        assert second.headers["idempotent-replayed"] == "true"
+        assert_problem(api.call("POST", path, body, {"idempotency-key": "é"}), 400)
+    assert len(api.host.seen) == asked + 5

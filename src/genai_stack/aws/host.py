@@ -276,10 +276,12 @@ class SageMakerHost:
         try:
             located = await lasting.prepared(model, route, body, kind)
             try:
-                return await self._ordered(target, located, lasting)
+                order = await self._ordered(target, located, lasting)
             except GenAIStackError:
                 await asyncio.to_thread(lasting.unasked, located)
                 raise
+            decided = self._breaker.succeeded
+            return order
         except EngineFailed:
             decided = self._breaker.failed
             raise

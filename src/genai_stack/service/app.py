@@ -131,7 +131,7 @@ def build_app(
 
     table: dict[str, dict[str, Handler]] = {route: {"POST": posted(route)} for route in ROUTES}
     ranker, most = Ranker(services.models), config.service.max_body_bytes
-    asking = media.Asking(services.models, catalogue, limiter, prices, load, most)
+    asking = media.Asking(services.models, catalogue, limiter, prices, load, answers, most)
     table[reranking.ROUTE] = {"POST": asked(reranking.reranked(ranker, asking))}
     table |= {path: {"POST": asked(handler)} for path, handler in media.routes(asking).items()}
     table[moderating.ROUTE] = {"POST": asked(moderating.moderated(asking))}

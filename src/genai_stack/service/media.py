@@ -3,8 +3,7 @@ to vLLM's or vLLM-Omni's own route, and what they answer comes back."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import NamedTuple
 
@@ -17,14 +16,15 @@ from ..protocol import media
 from ..protocol.decoding import decode
 from ..protocol.refusals import refusal
 from . import intake
+from .answers import Answers
 from .catalogue import Catalogue
-from .exchange import Exchange, Handler, UntilGone
+from .exchange import ClientGone, Exchange, Handler, UntilGone
 from .limits import Limiter
 from .load import Load
 from .media_forms import received
 from .needs import model_for
 from .prices import Prices
-from .resources.asked import principal
+from .resources.asked import idempotency_key, principal
 from .resources.operations import Operation
 from .usage import counts
 
@@ -57,31 +57,48 @@ class Asking(NamedTuple):
     limiter: Limiter
     prices: Prices
     load: Load
+    answers: Answers
     max_body_bytes: int
 
-    @asynccontextmanager
     async def model(
-        self, exchange: Exchange, request: msgspec.Struct, name: str | None, *tasks: Task, size: int
-    ) -> AsyncIterator[ModelVersion]:
-        """The one that answers a request of `size` bytes, which has a place and is admitted while inside. Raises
-        NotFound and so on, Overloaded, OutOfBudget."""
-        who = principal(exchange)
+        self,
+        exchange: Exchange,
+        request: msgspec.Struct,
+        name: str | None,
+        *tasks: Task,
+        size: int,
+        body: bytes,
+        answer: Callable[[ModelVersion], Awaitable[None]],
+    ) -> None:
+        """Has the one that answers do so, a request of `size` bytes, which has a place and is admitted meanwhile; with
+        an Idempotency-Key as the first one with the same `body` was answered. Raises NotFound and so on, Overloaded,
+        OutOfBudget, Conflict, and what `answer` does."""
+        who, key = principal(exchange), idempotency_key(exchange)
         version = await model_for(self.catalogue, who, name, *tasks)
         exchange.model, exchange.base = version.name, version.base
         price = self.prices.of(version.name, version.base)
-        await self.load.enter()
-        began = perf_counter()
-        try:
-            await self.limiter.admit(exchange, who, request, size, price)
-            yield version
-        finally:
-            self.load.leave(min(exchange.served, perf_counter() - began))
+
+        async def answered() -> None:
+            await self.load.enter()
+            began = perf_counter()
+            try:
+                await self.limiter.admit(exchange, who, request, size, price)
+                await answer(version)
+            finally:
+                self.load.leave(min(exchange.served, perf_counter() - began))
+            if exchange.gone:
+                raise ClientGone
+
+        if key is None:
+            await answered()
+        else:
+            await self.answers.once(exchange, who.tenant, key, exchange.route.encode() + b"\n" + body, answered)
 
     async def reply(
         self, exchange: Exchange, model: str, route: str, body: bytes, kind: str = "application/json"
     ) -> Reply:
-        wait = intake.patience(exchange)
-        with exchange.timed(), UntilGone(exchange):
+        wait, stays = intake.patience(exchange), idempotency_key(exchange) is not None
+        with exchange.timed(), UntilGone(exchange, stays=stays):
             reply = await self.models.invoke(model, route, body, wait=wait, kind=kind)
         if reply.status != 200:
             raise refusal(reply.status, reply.body)
@@ -96,10 +113,14 @@ def routes(asking: Asking) -> dict[str, Handler]:
     async def images(exchange: Exchange) -> None:
         body = await intake.body(exchange, asking.max_body_bytes)
         request = decode(media.ImageRequest, body)
-        async with asking.model(exchange, request, request.model, "image", size=len(body)) as version:
+
+        async def answer(version: ModelVersion) -> None:
             asked = msgspec.structs.replace(request, model=version.name, response_format="b64_json")
             reply = await asking.reply(exchange, version.name, IMAGES, msgspec.json.encode(asked))
             await _show_pictures(exchange, reply, version.name)
+
+        size = len(body)
+        await asking.model(exchange, request, request.model, "image", size=size, body=body, answer=answer)
 
     async def edits(exchange: Exchange) -> None:
         names = ("image", "image[]", "mask")
@@ -111,26 +132,38 @@ def routes(asking: Asking) -> dict[str, Handler]:
                 param="image",
                 code="missing_required_parameter" if not given else "invalid_value",
             )
-        async with asking.model(exchange, request, request.model, "image", size=len(request.prompt)) as version:
+
+        async def answer(version: ModelVersion) -> None:
             body = form.naming(version.name)
             reply = await asking.reply(exchange, version.name, EDITS, body, form.kind)
             await _show_pictures(exchange, reply, version.name)
 
+        size, told = len(request.prompt), form.told
+        await asking.model(exchange, request, request.model, "image", size=size, body=told, answer=answer)
+
     async def speech(exchange: Exchange) -> None:
         body = await intake.body(exchange, asking.max_body_bytes)
         request = decode(media.SpeechRequest, body)
-        async with asking.model(exchange, request, request.model, "speech", size=len(body)) as version:
+
+        async def answer(version: ModelVersion) -> None:
             asked = msgspec.structs.replace(request, model=version.name, stream_format=None)
             reply = await asking.reply(exchange, version.name, SPEECH, msgspec.json.encode(asked))
             await _pass_on(exchange, reply)
 
+        size = len(body)
+        await asking.model(exchange, request, request.model, "speech", size=size, body=body, answer=answer)
+
     async def music(exchange: Exchange) -> None:
         body = await intake.body(exchange, asking.max_body_bytes)
         request = decode(media.MusicRequest, body)
-        async with asking.model(exchange, request, request.model, "music", size=len(body)) as version:
+
+        async def answer(version: ModelVersion) -> None:
             asked = msgspec.structs.replace(request, model=version.name, stream_format=None)
             reply = await asking.reply(exchange, version.name, MUSIC_OF_MODEL, msgspec.json.encode(asked))
             await _pass_on(exchange, reply)
+
+        size = len(body)
+        await asking.model(exchange, request, request.model, "music", size=size, body=body, answer=answer)
 
     def heard(route: str, kind: type[media.TranslationForm]) -> Handler:
         async def handle(exchange: Exchange) -> None:
@@ -143,10 +176,14 @@ def routes(asking: Asking) -> dict[str, Handler]:
                 )
             if len(form.files["file"]) > 1:
                 raise RequestError("'file' comes twice; send one.", param="file", code="invalid_value")
-            size = len(request.prompt or "")  # a recording's bytes are no tokens
-            async with asking.model(exchange, request, request.model, "transcription", size=size) as version:
+
+            async def answer(version: ModelVersion) -> None:
                 body = form.naming(version.name)
                 await _pass_on(exchange, await asking.reply(exchange, version.name, route, body, form.kind))
+
+            size, name = len(request.prompt or ""), request.model  # a recording's bytes are no tokens
+            told = form.told
+            await asking.model(exchange, request, name, "transcription", size=size, body=told, answer=answer)
 
         return handle
 

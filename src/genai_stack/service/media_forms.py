@@ -31,6 +31,11 @@ class MediaForm(NamedTuple):
     files: dict[str, list[int]]
     contents: dict[str, list[bytes]]
 
+    @property
+    def told(self) -> bytes:
+        """What the form says, whichever boundary a client chose this time."""
+        return self.body.replace(b"--" + self.boundary, b"--")
+
     def naming(self, model: str) -> bytes:
         """The body, with the model's name in it where it had none."""
         if "model" in self.fields:

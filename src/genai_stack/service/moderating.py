@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 
 from ..errors import EngineFailed
+from ..ports import ModelVersion
 from ..protocol.decoding import decode
 from ..protocol.moderation import ModerationRequest, ModerationResult, Moderations
 from ..protocol.refusals import refusal
 from . import intake
 from .exchange import Exchange, Handler, UntilGone
 from .media import Asking
+from .resources.asked import idempotency_key
 from .resources.operations import Operation
 from .usage import Used, counts
 from .verdicts import verdict
@@ -76,13 +78,18 @@ def moderated(asking: Asking) -> Handler:
         body = await intake.body(exchange, asking.max_body_bytes)
         wait = intake.patience(exchange)
         request = decode(ModerationRequest, body)
-        async with asking.model(exchange, request, request.model, "moderation", size=len(body)) as version:
+        stays = idempotency_key(exchange) is not None
+
+        async def answer(version: ModelVersion) -> None:
             exchange.asked = perf_counter()
-            with UntilGone(exchange):
+            with UntilGone(exchange, stays=stays):
                 work = [judged(exchange, version.name, text, wait) for text in request.texts]
                 results = await _together(work)
-            answer = Moderations(f"modr-{secrets.token_hex(12)}", version.name, results)
-            await exchange.answer(200, msgspec.json.encode(answer))
+            found = Moderations(f"modr-{secrets.token_hex(12)}", version.name, results)
+            await exchange.answer(200, msgspec.json.encode(found))
+
+        size = len(body)
+        await asking.model(exchange, request, request.model, "moderation", size=size, body=body, answer=answer)
 
     return handle
 

@@ -6,11 +6,12 @@ import secrets
 
 import msgspec
 
+from ..hosted import Task
 from ..ports import ModelVersion
 from ..protocol.decoding import decode
 from ..protocol.ranking import DocumentText, Ranked, Reranked, RerankRequest, RerankUsage
 from . import intake
-from .exchange import ClientGone, Exchange, Handler, UntilGone
+from .exchange import Exchange, Handler, UntilGone
 from .media import Asking
 from .ranker import Ranker
 from .usage import Used
@@ -23,9 +24,13 @@ def reranked(ranker: Ranker, asking: Asking) -> Handler:
         body = await intake.body(exchange, asking.max_body_bytes)
         wait = intake.patience(exchange)
         request = decode(RerankRequest, body)
-        asked = asking.model(exchange, request, request.model, "rerank", "embedding", size=len(body))
-        async with asked as version:
+
+        async def answer(version: ModelVersion) -> None:
             await rank(exchange, request, version, wait)
+
+        tasks: tuple[Task, ...] = ("rerank", "embedding")
+        size = len(body)
+        await asking.model(exchange, request, request.model, *tasks, size=size, body=body, answer=answer)
 
     async def rank(
         exchange: Exchange, request: RerankRequest, version: ModelVersion, wait: float | None
@@ -46,7 +51,5 @@ def reranked(ranker: Ranker, asking: Asking) -> Handler:
         usage = RerankUsage(scores.tokens, scores.tokens)
         answer = Reranked(f"rerank-{secrets.token_hex(12)}", version.name, results, usage)
         await exchange.answer(200, msgspec.json.encode(answer))
-        if exchange.gone:
-            raise ClientGone
 
     return handle

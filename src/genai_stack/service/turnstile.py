@@ -14,16 +14,15 @@ class Turnstile:
         self._most, self._share, self._what = most, share, what
         self._in: Counter[str] = Counter()
 
-    def check(self, tenant: str) -> None:
-        """Raises Overloaded where there is no room for one more of `tenant`'s."""
+    def enter(self, tenant: str) -> None:
+        """Takes a place, which `leave` gives back. Raises Overloaded where there is no room for one more of
+        `tenant`'s."""
         if self._in.total() >= self._most:
             raise Overloaded(f"Too many {self._what} are in the background already; try again in a moment.")
         if self._in[tenant] >= self._share:
             raise Overloaded(
                 f"{self._share} {self._what} of yours are in the background already; wait for one to end."
             )
-
-    def enter(self, tenant: str) -> None:
         self._in[tenant] += 1
 
     def leave(self, tenant: str) -> None:

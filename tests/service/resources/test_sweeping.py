@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from genai_stack.errors import NotFound, Overloaded, RequestError
@@ -115,6 +116,26 @@ def test_a_completed_upload_that_a_crash_left_unfiled_is_filed(services: Service
     assert (objects(services), services.records.query(OPEN)) == (len(found), [])
     again = uploads.complete("me", upload.id, CompleteRequest([part.id]))
     assert (again.status, again.file is None) == ("completed", deleted)
+
+
+def test_a_file_that_is_on_its_way_out_stops_no_sweep(services: Services) -> None:
+    """A crash before the upload knew of its file, and another in the file's removal."""
+    files, uploads = opened(services)
+    upload = uploads.create("me", ASKED, None)
+    part = uploads.add_part("me", upload.id, files.store([b"abc"]), None)
+    made = files.made
+
+    def dies(*asked: Any) -> Any:
+        file = made(*asked)
+        files._shelf.change("me", file.id, lambda now: msgspec.structs.replace(now, leaving=True))
+        raise Died
+
+    files.made = dies  # type: ignore[method-assign]
+    with pytest.raises(Died):
+        uploads.complete("me", upload.id, CompleteRequest([part.id]))
+    files, uploads = opened(services)
+    uploads.sweep()
+    assert (objects(services), services.records.query(OPEN)) == (0, [])
 
 
 def test_expired_uploads_go_whosever_they_are(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,35 @@ def test_one_tenant_leaves_room_for_another(
             host.hanging = False
             until(mine, made[2].id, "completed")
             until(theirs, other.id, "completed")
+
+
+def test_as_many_at_once_as_there_are_places(
+    stack: Stack, host: TalkHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "SHARE", 2)
+    host.hanging = True
+    with serving(build_app(stack.services, keys=stack.api.keys)) as port:
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=MASTER, max_retries=0)
+
+        def create(number: int) -> str | None:
+            headers = {"Idempotency-Key": f"place-{number}"}
+            try:
+                return client.responses.create(
+                    model=CHAT, input="Hi", background=True, extra_headers=headers
+                ).id
+            except openai.RateLimitError:
+                return None
+
+        with client, ThreadPoolExecutor(16) as pool:
+            made = list(pool.map(create, range(16)))
+            taken = {number: id for number, id in enumerate(made) if id is not None}
+            assert len(taken) == 2
+            assert {number: create(number) for number in taken} == taken, "what there is takes no place"
+            host.hanging = False
+            for id in taken.values():
+                until(client, id, "completed")
+            refused = next(number for number in range(16) if number not in taken)
+            assert create(refused) is not None
 
 
 def test_one_that_is_deleted_as_it_ends_leaves_nothing(tmp_path: Path) -> None:

@@ -92,3 +92,20 @@ def test_what_is_gone_on_from_is_bounded(
         assert (caught.value.param, caught.value.code) == (param, "history_too_large")
     pages = client.conversations.items.list(talk, limit=2)
     assert [item.content[0].text[:1] for item in pages if item.type == "message"] == ["2", "1", "0"]
+
+
+def test_what_is_referred_to_is_bounded_however_often(
+    client: openai.OpenAI, host: TalkHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reference is shorter than what it stands for."""
+    said: Any = [{"role": "user", "content": "word " * 100}]
+    first = client.responses.create(model=CHAT, input=said)
+    talk = client.conversations.create(items=said)
+    items = client.responses.input_items.list(first.id).data, client.conversations.items.list(talk.id).data
+    monkeypatch.setattr(overflow, "GOES_ON", 8000)
+    for (item,), more in zip(items, ({}, {"conversation": talk.id}), strict=True):
+        references: Any = [{"type": "item_reference", "id": item.id}] * 20
+        client.responses.create(model=CHAT, input=references[:5], store=False, **more)
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.create(model=CHAT, input=references, store=False, **more)
+        assert (caught.value.param, caught.value.code) == ("input", "history_too_large")

@@ -12,13 +12,15 @@ from typing import Any
 import openai
 import pytest
 
-from genai_stack.errors import Overloaded
+from genai_stack.errors import GenAIStackError, Overloaded
+from genai_stack.protocol.videos import VideoRequest
 from genai_stack.service import ApiKeys, build_app
 from genai_stack.service.needs import NEEDS
 from genai_stack.service.principal import Limits
 from genai_stack.service.resources.once import Once
+from genai_stack.service.resources.unfiled import Unfiled
 from genai_stack.service.videos import behind
-from genai_stack.service.videos.records import LEASE_SECONDS
+from genai_stack.service.videos.records import LEASE_SECONDS, StoredVideo
 from genai_stack.service.videos.videos import Videos
 from tests.service.conftest import MASTER, Answer, Api, assert_problem
 from tests.service.fakes import CHAT, MemoryRecords, MemoryRegistry, services, serving
@@ -262,6 +264,62 @@ def test_one_tenant_leaves_room_for_another(
     for made in ids:
         client.videos.delete(made)
     assert host.running == 0
+
+
+def test_as_many_at_once_as_there_are_places(stack: Stack, host: FilmHost) -> None:
+    host.hanging = True
+
+    def create(_: int) -> str | None:
+        try:
+            return client.videos.create(prompt="rain", model="films").id
+        except openai.RateLimitError:
+            return None
+
+    with stack.client() as client:
+        with ThreadPoolExecutor(24) as pool:
+            made = [id for id in pool.map(create, range(24)) if id is not None]
+        assert len(made) == behind.SHARE
+        for id in made:
+            client.videos.delete(id)
+        client.videos.delete(client.videos.create(prompt="rain", model="films").id)
+
+
+def test_one_that_is_done_as_another_process_deletes_it_is_charged(stack: Stack, host: FilmHost) -> None:
+    """Which the process that had it made hasn't heard of yet."""
+    _, key = stack.api.keys.create("elsewhere", tenant="elsewhere")
+    services = stack.services
+    elsewhere = Videos(services.objects, services.records, Once(services.records))
+    host.hanging = True
+    with stack.client(key) as mine:
+        made = mine.videos.create(prompt="rain", model="films")
+        running(host)
+        elsewhere.delete("elsewhere", made.id)
+        host.hanging = False
+    (entry,) = entries(stack.api, "elsewhere", 1)
+    assert (entry.outcome, entry.what, entry.served > 0) == ("left", made.id, True)
+
+
+def test_a_film_stays_where_the_store_took_it_and_couldn_t_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = filming(tmp_path, HandQueue())
+    videos = Videos(made.objects, made.records, Once(made.records))
+    claim, _ = videos.claim("me", None, "")
+    videos.queue("me", claim, StoredVideo(claim.id, 1, "key", VideoRequest("rain", "films")))
+    put = made.records.put
+
+    def lost(collection: str, id: str, item: Any, **more: Any) -> Any:
+        written = put(collection, id, item, **more)
+        if item.get("status") == "completed":
+            raise GenAIStackError("The connection broke off.")
+        return written
+
+    monkeypatch.setattr(made.records, "put", lost)
+    with pytest.raises(GenAIStackError, match="broke off"):
+        videos.complete("me", claim.id, [MP4], ended=1.0, served=1.0)
+    Unfiled(made.objects, made.records).sweep(older=-1)
+    _, blob = videos.content("me", claim.id)
+    assert b"".join(videos.read(blob)) == MP4
 
 
 def test_a_killed_process_loses_no_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

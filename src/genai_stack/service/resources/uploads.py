@@ -209,7 +209,7 @@ class Uploads:
         if upload.filed or upload.content is None:
             return
         blob = upload.content.blob
-        with suppress(ObjectNotFound):  # the file was made, and deleted since
+        with suppress(ObjectNotFound, NotFound):  # the file was made, and was deleted or has expired since
             self._files.objects.head(blob.key)
             self._files.made(
                 tenant, upload.file_id, blob, upload.filename, upload.purpose, upload.expires_after

@@ -93,25 +93,20 @@ class Live:
 
 
 class Background:
-    """For one event loop."""
+    """For one event loop. Whoever starts a response has entered the `turnstile`."""
 
     def __init__(self, responses: Responses, models: ModelHost, charges: Charges) -> None:
         self._responses, self._models, self._charges = responses, models, charges
         self._live: dict[str, Live] = {}
-        self._turnstile = Turnstile(MOST, SHARE, "responses")
+        self.turnstile = Turnstile(MOST, SHARE, "responses")
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         responses.stop = self._stop
 
-    def check(self, tenant: str) -> None:
-        """Raises Overloaded where there is no room for one more of `tenant`'s."""
-        self._turnstile.check(tenant)
-
     def start(self, order: Order) -> Live:
-        """Its response is kept as queued already."""
+        """Its response is kept as queued already, and has its place, which is given back when it has ended."""
         self._loop = asyncio.get_running_loop()
-        self._turnstile.enter(order.by.tenant)
         live = self._live[order.response.id] = Live(bool(order.request.stream))
         for kind in ("created", "queued"):
             live.tell({"type": f"response.{kind}", "response": order.response})
@@ -187,7 +182,7 @@ class Background:
                 outcome=outcome,
             )
             del self._live[id]
-            self._turnstile.leave(order.by.tenant)
+            self.turnstile.leave(order.by.tenant)
             live.end()
 
     async def _work(self, order: Order, live: Live, run: list[Run]) -> None:

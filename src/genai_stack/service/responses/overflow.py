@@ -34,7 +34,11 @@ class Allowance:
 
     def take(self, laid: Laid) -> None:
         """Before it is read. Raises RequestError."""
-        self._left -= laid.size
+        self.spend(laid.size)
+
+    def spend(self, size: int) -> None:
+        """Raises RequestError."""
+        self._left -= size
         if self._left < 0:
             raise RequestError(
                 f"What this request goes on from is over {GOES_ON} bytes; begin anew with a summary of it.",

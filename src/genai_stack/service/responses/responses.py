@@ -90,35 +90,41 @@ class Responses:
     def given(self, tenant: str, id: str, items: list[InputItem], conversation: str | None) -> list[Item]:
         """The input of the response `id` as it is kept: under ids of its own, with what it refers to in the place of
         references. Raises NotFound for one that leads to nothing, RequestError where they lead to too much."""
-        allowance, bodies = Allowance("input"), dict[str, Body | None]()
-
-        def referred(item: InputItem, place: int) -> Item:
+        referred, copied = self._referring(tenant, conversation), Allowance("input")
+        found: list[Item] = []
+        for place, item in enumerate(items):
+            if kind_of(item) != REFERENCE:
+                found.append(kept(item, own(PREFIXES[kind_of(item)], id, place)))
+                continue
             name = item.id or ""
-            if (owner := owner_of(name)) is not None and owner not in bodies:
-                stored = self._found(tenant, owner)
-                if stored is not None:
-                    allowance.take(stored.body)
-                bodies[owner] = self._body(stored) if stored is not None else None
-            body = bodies.get(owner) if owner is not None else None
-            there = next((one for one in body.items if one.id == name), None) if body is not None else None
-            if there is None and conversation is not None:
-                there = self._conversations.find(tenant, conversation, name)
-            if there is None:
+            if (there := referred(name)) is None:
                 raise NotFound(
                     f"There is no item {name[:80]!r} in a response that is kept, or in this conversation; send the "
                     "item itself.",
                     param=f"input[{place}].id",
                 )
-            return there
-
-        found: list[Item] = []
-        for place, item in enumerate(items):
-            if kind_of(item) == REFERENCE:
-                there = referred(item, place)
-                found.append(msgspec.structs.replace(there, id=own(PREFIXES[kind_of_kept(there)], id, place)))
-            else:
-                found.append(kept(item, own(PREFIXES[kind_of(item)], id, place)))
+            # Each time it is named: a reference is shorter than what it stands for.
+            copied.spend(len(msgspec.json.encode(there)))
+            found.append(msgspec.structs.replace(there, id=own(PREFIXES[kind_of_kept(there)], id, place)))
         return found
+
+    def _referring(self, tenant: str, conversation: str | None) -> Callable[[str], Item | None]:
+        """Finds items by their ids; each response, and the conversation, is read once."""
+        allowance, known, read = Allowance("input"), dict[str, Item](), set[str]()
+
+        def referred(name: str) -> Item | None:
+            if (owner := owner_of(name)) is not None and owner not in read:
+                read.add(owner)
+                if (stored := self._found(tenant, owner)) is not None:
+                    allowance.take(stored.body)
+                    known.update((one.id, one) for one in self._body(stored).items)
+            if name not in known and conversation is not None and conversation not in read:
+                read.add(conversation)
+                there = self._conversations.items(tenant, conversation, Allowance("conversation"))
+                known.update((one.id, one) for one in there if one.id not in known)
+            return known.get(name)
+
+        return referred
 
     def keep(
         self, tenant: str, claim: Claim, key: bytes | None, response: Response, given: list[Item]

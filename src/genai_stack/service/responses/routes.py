@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from time import perf_counter
 
 import msgspec
@@ -53,10 +53,8 @@ def routes(
         load.check()
         request = decode(ResponseRequest, await intake.body(exchange, max_body_bytes))
         wait, key, by = intake.patience(exchange), idempotency_key(exchange), principal(exchange)
-        if request.background:
-            if background is None:
-                raise _frozen()
-            background.check(by.tenant)
+        if request.background and background is None:
+            raise _frozen()
         if key is not None and not request.kept:
             raise RequestError(
                 "Idempotency-Key finds a response that is kept; send 'store: true', or leave the key out.",
@@ -85,8 +83,11 @@ def routes(
         told = by.tenant, claim.id, request.items, request.conversation_id
         given = await asyncio.to_thread(responses.given, *told) if asks_store else responses.given(*told)
         if request.background and background is not None:
-            asked = await answering.asked(exchange, by, request, version, given)
-            await _behind(exchange, background, asked, claim, key, wait)
+            with ExitStack() as place:
+                background.turnstile.enter(by.tenant)
+                place.callback(background.turnstile.leave, by.tenant)
+                asked = await answering.asked(exchange, by, request, version, given)
+                await _behind(exchange, background, asked, claim, key, wait, place)
             return
         await load.enter()
         try:
@@ -169,6 +170,7 @@ def routes(
         claim: Claim,
         key: bytes | None,
         wait: float | None,
+        place: ExitStack,
     ) -> None:
         response = opened(claim.id, asked.request, "queued")
         streamed = bool(asked.request.stream)
@@ -185,6 +187,8 @@ def routes(
             live = background.start(
                 Order(asked.by, asked.request, response, asked.given, asked.version, admission, ready, wait)
             )
+            place.pop_all()  # it is the response's now
+        place.close()
         if not streamed:
             await exchange.answer(200, msgspec.json.encode(kept))
         elif live is not None:

@@ -38,25 +38,20 @@ class Work(NamedTuple):
 
 
 class Behind:
-    """For one event loop."""
+    """For one event loop. Whoever starts a film has entered the `turnstile`."""
 
     def __init__(self, videos: Videos, models: ModelHost) -> None:
         self._videos, self._models = videos, models
         self._live: dict[str, asyncio.Task[None]] = {}
-        self._turnstile = Turnstile(MOST, SHARE, "films")
+        self.turnstile = Turnstile(MOST, SHARE, "films")
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         videos.stop = self._stop
 
-    def check(self, tenant: str) -> None:
-        """Raises Overloaded where there is no room for one more."""
-        self._turnstile.check(tenant)
-
     def start(self, work: Work) -> None:
-        """Its film is kept as queued already."""
+        """Its film is kept as queued already, and has its place, which is given back when the work has ended."""
         self._loop = asyncio.get_running_loop()
-        self._turnstile.enter(work.tenant)
         self._live[work.video.id] = asyncio.create_task(self._watched(work))
 
     async def gone(self, id: str) -> None:
@@ -107,7 +102,7 @@ class Behind:
         finally:
             beat.cancel()
             del self._live[id]
-            self._turnstile.leave(tenant)
+            self.turnstile.leave(tenant)
 
     async def _work(self, work: Work, asked: list[float]) -> None:
         tenant, id = work.tenant, work.video.id
@@ -120,9 +115,12 @@ class Behind:
             served = time.perf_counter() - asked[0]
         if reply.status != 200:
             raise refusal(reply.status, reply.body)
-        await asyncio.to_thread(
-            self._videos.complete, tenant, id, [reply.body], ended=time.time(), served=served
-        )
+        try:
+            await asyncio.to_thread(
+                self._videos.complete, tenant, id, [reply.body], ended=time.time(), served=served
+            )
+        except NotFound:  # deleted a moment ago through another process, which can't know what it took
+            await asyncio.to_thread(self._videos.left, tenant, work.video, served)
 
     async def _beat(self, work: Work, task: asyncio.Task[None]) -> None:
         while True:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
@@ -102,19 +103,22 @@ class Making(NamedTuple):
         if there is not None and (self.long_work is None or there.order is not None or there.ended):
             exchange.charged = True  # with the film
             return there
-        if self.behind is not None:
-            self.behind.check(by.tenant)
-        price = self.prices.of(version.name, version.base)
-        await self.limiter.admit(exchange, by, request, len(request.prompt), price)
-        body, kind = film_form(request, reference)
-        new = StoredVideo(claim.id, int(time.time()), by.id, request, version.base, of)
-        if self.long_work is not None:
-            video = await self._handed(self.long_work, by.tenant, claim, key, new, body, kind)
-        else:
-            video, added = await asyncio.to_thread(self.videos.queue, by.tenant, claim, new)
-            await asyncio.to_thread(self.videos.made, by.tenant, key, claim)
-            if added and self.behind is not None:
-                self.behind.start(Work(by.tenant, video, body, kind, wait))
+        with ExitStack() as place:
+            if self.behind is not None:
+                self.behind.turnstile.enter(by.tenant)
+                place.callback(self.behind.turnstile.leave, by.tenant)
+            price = self.prices.of(version.name, version.base)
+            await self.limiter.admit(exchange, by, request, len(request.prompt), price)
+            body, kind = film_form(request, reference)
+            new = StoredVideo(claim.id, int(time.time()), by.id, request, version.base, of)
+            if self.long_work is not None:
+                video = await self._handed(self.long_work, by.tenant, claim, key, new, body, kind)
+            else:
+                video, added = await asyncio.to_thread(self.videos.queue, by.tenant, claim, new)
+                if added and self.behind is not None:
+                    self.behind.start(Work(by.tenant, video, body, kind, wait))
+                    place.pop_all()  # it is the film's now
+                await asyncio.to_thread(self.videos.made, by.tenant, key, claim)
         exchange.charged = True
         if exchange.admission is not None:
             exchange.admission.settle(0, 0)
