@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
-import click
 import pytest
 
-from genai_stack.cli.root import root
 from genai_stack.config import StackConfig, parse_config
 from genai_stack.machines import MACHINES
 from genai_stack.training.spec import TrainingSpec, load
 from tests.cdk.templates import Template, of_type
+from tests.cli.commands import parsed
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/training-on-aws.md").read_text()
@@ -32,14 +30,7 @@ def commands(text: str) -> list[str]:
 def test_a_command_is_one_the_cli_takes(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "requests.jsonl").touch()
-    verb, words = root, shlex.split(command)[1:]
-    while isinstance(verb, click.Group):
-        name, found, words = verb.resolve_command(click.Context(verb), words)
-        assert name
-        assert found
-        verb = found
-    with verb.make_context(name, words) as context:
-        assert context.params["stage"] == "dev"
+    assert parsed(command).params["stage"] == "dev"
 
 
 @pytest.mark.parametrize("text", blocks("toml"))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
-import click
 import pytest
 
-from genai_stack.cli.root import root
 from genai_stack.pricing import book
 from genai_stack.pricing.load import NAMES
+from tests.cli.commands import parsed
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 
@@ -24,12 +22,7 @@ def blocks(language: str) -> str:
 def test_a_command_is_one_the_cli_takes(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.toml").write_text(blocks("toml"))
-    verb, *words = shlex.split(command)[1:]
-    found = root.commands[verb]
-    assert isinstance(found, click.Command)
-    # A command keeps the help options of whoever made its first context.
-    with root.make_context("genai-stack", [verb]) as above, found.make_context(verb, words, parent=above):
-        pass
+    parsed(command)
 
 
 def test_every_load_is_told_of() -> None:

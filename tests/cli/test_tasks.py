@@ -6,20 +6,18 @@ import asyncio
 import io
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
 from genai_stack import GenAIStack
-from genai_stack.cli.root import root
 from genai_stack.cli.run import run
 from genai_stack.client.asynchronous import AsyncGenAIStack
 from genai_stack.protocol import tasks
 from genai_stack.service import ApiKeys, build_app
+from tests.cli.commands import parsed
 from tests.service.fakes import MemoryRecords, MemoryRegistry, services, serving
 from tests.service.task_host import ReadingHost, asked
 
@@ -175,9 +173,7 @@ def test_both_clients(host: ReadingHost) -> None:
 
 def test_the_guide_is_true() -> None:
     for command in re.findall(r"(?:^|\| )(genai-stack [^|\n]*)", GUIDE, re.MULTILINE):
-        name, verb, words = root.resolve_command(click.Context(root), shlex.split(command)[1:])
-        assert verb is not None, name
-        verb.parse_args(click.Context(verb, resilient_parsing=True), words)
+        parsed(command, files=False)
     named = set(re.findall(r"`([a-z_]+)`", GUIDE))
     for kind in (*tasks.TaskRequest.__subclasses__(), tasks.AssistantRequest):
         assert set(kind.__struct_fields__) - {"stream"} <= named

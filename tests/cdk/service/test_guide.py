@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
-import shlex
 from pathlib import Path
 
-import click
 import msgspec
 import pytest
 
 from genai_stack import names
-from genai_stack.cli.root import root
 from genai_stack.config import StackConfig, parse_config
 from genai_stack.gateway import GatewayConfig
 from genai_stack.service.keys import CACHE_SECONDS
 from tests.cdk.service.conftest import NAME
 from tests.cdk.service.test_gateway import KINDS
 from tests.cdk.templates import Template, of_type, one
+from tests.cli.commands import parsed
 
 ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs/service-on-aws.md").read_text()
@@ -35,14 +33,7 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("command", commands())
 def test_a_command_is_one_the_cli_takes(command: str) -> None:
-    verb, words = root, shlex.split(command)[1:]
-    while isinstance(verb, click.Group):
-        name, found, words = verb.resolve_command(click.Context(verb), words)
-        assert name
-        assert found
-        verb = found
-    with verb.make_context(name, words) as context:
-        assert context.params["stage"] == "dev"
+    assert parsed(command).params["stage"] == "dev"
 
 
 def test_the_settings_it_shows_can_be_made_and_all_are_in_its_table() -> None:
