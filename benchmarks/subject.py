@@ -12,9 +12,9 @@ import msgspec
 import uvicorn
 
 from genai_stack.config import ModelConfig, PriceConfig, StackConfig
+from genai_stack.loading import settled
 from genai_stack.local.home import Home
 from genai_stack.local.host import LoopbackHost
-from genai_stack.loading import settled
 from genai_stack.service.app import build_app
 from genai_stack.service.keys import ApiKeys
 from genai_stack.wiring import local_services
