@@ -24,7 +24,7 @@ from ..protocol.tasks import TaskRequest
 from .exchange import Exchange
 from .prices import Price, of_time
 from .principal import MASTER, UNLIMITED, Limits, Principal
-from .tab import ALIVE_SECONDS, Holder, Share, Tab, Tabs, month_of, take
+from .tab import ALIVE_SECONDS, Holder, Share, Tab, Tabs, month_of, take, too_large
 
 BYTES_PER_TOKEN = 4
 DEFAULT_ANSWER = 1024
@@ -78,21 +78,33 @@ class Limiter:
         meters = [
             self._meter(*of) for of in _holders(who.id, who.limits, who.tenant, shared) if of[1] != UNLIMITED
         ]
-        prompt, answer = _estimate(request, size, [meter.limits for meter in meters])
-        nano = prompt * price.input + answer * price.output
-        if price.hour:
-            nano += of_time(price.hour, DEFAULT_SECONDS, price.at_once)
+        tokens, nano = _taking(request, size, price, meters)
         held: list[Held] = []
         try:
             for meter in meters:
-                held.append(await meter.admit(prompt + answer, nano))
+                held.append(await meter.admit(tokens, nano))
         except BaseException:
             for one in held:
                 one.meter.cancel(one)
             raise
         finally:
-            exchange.told += headers(meters)
+            _tell(exchange, meters)
         exchange.admission = Admission(tuple(held))
+
+    async def widen(self, exchange: Exchange, request: Any, size: int, price: Price) -> None:
+        """For a request that was admitted, and is of `size` bytes now that what it goes on from has been read. Raises
+        Overloaded, OutOfBudget; it counts as a request then, too."""
+        if exchange.admission is None:
+            return
+        held = list(exchange.admission.held)
+        meters = [one.meter for one in held]
+        tokens, nano = _taking(request, size, price, meters)
+        try:
+            for index, meter in enumerate(meters):
+                held[index] = await meter.widen(held[index], tokens, nano)
+        finally:
+            exchange.admission = Admission(tuple(held))
+            _tell(exchange, meters)
 
     async def check(self, who: Principal) -> None:
         """For what runs later, a batch or a fine-tune: raises OutOfBudget where the month's money is spent."""
@@ -149,16 +161,24 @@ class Meter:
 
     async def admit(self, tokens: int, nano: int) -> Held:
         """Raises Overloaded, OutOfBudget."""
-        if not self._fits(tokens, nano):
-            async with self._renewing:
-                while not self._fits(tokens, nano):
-                    await self._renew(tokens, nano)
+        await self._reserve(1, tokens, nano)
         self._requests -= 1
         self._tokens -= tokens
         self._nano -= nano
         self._running += 1
         self._later()
         return Held(self, tokens, nano, self._minute)
+
+    async def widen(self, held: Held, tokens: int, nano: int) -> Held:
+        """The same request, which takes so much in all. Raises Overloaded, OutOfBudget."""
+        most = self.limits.tokens_per_minute
+        if most is not None and tokens > most:
+            raise too_large(self._whose, "tokens", most, tokens)
+        more, dearer = max(tokens - held.tokens, 0), max(nano - held.nano, 0)
+        await self._reserve(0, more, dearer)
+        self._tokens -= more
+        self._nano -= dearer
+        return held._replace(tokens=held.tokens + more, nano=held.nano + dearer)
 
     def cancel(self, held: Held) -> None:
         """As if the request had never come."""
@@ -198,27 +218,35 @@ class Meter:
             await self._settling
         await self._settle()
 
-    def _fits(self, tokens: int, nano: int) -> bool:
+    async def _reserve(self, requests: int, tokens: int, nano: int) -> None:
+        """Of the limits, what isn't there yet of so much. Raises Overloaded, OutOfBudget."""
+        nano = max(nano, requests)
+        if not self._fits(requests, tokens, nano):
+            async with self._renewing:
+                while not self._fits(requests, tokens, nano):
+                    await self._renew(requests, tokens, nano)
+
+    def _fits(self, requests: int, tokens: int, nano: int) -> bool:
         limits, now = self.limits, time.time()
         if self._minute != int(now // 60) and (limits.requests_per_minute or limits.tokens_per_minute):
             return False
-        if limits.budget is not None and (self._nano < max(nano, 1) or self._month != month_of(now)):
+        if limits.budget is not None and (self._nano < nano or self._month != month_of(now)):
             return False
         return (
-            (limits.requests_per_minute is None or self._requests >= 1)
+            (limits.requests_per_minute is None or self._requests >= requests)
             and (limits.tokens_per_minute is None or self._tokens >= tokens)
-            and (limits.concurrent is None or self._running < self._places)
+            and (limits.concurrent is None or self._running + requests <= self._places)
         )
 
-    async def _renew(self, tokens: int, nano: int) -> None:
+    async def _renew(self, requests: int, tokens: int, nano: int) -> None:
         now = time.time()
         self._turn(int(now // 60), month_of(now))
         await self._repay()
         need = Share(
-            max(1 - self._requests, 0),
+            max(requests - self._requests, 0),
             max(tokens - self._tokens, 0),
-            max(max(nano, 1) - self._nano, 0),
-            self._running + 1,
+            max(nano - self._nano, 0),
+            self._running + requests,
         )
         try:
             tab, got = await asyncio.to_thread(self._tabs.take, self._holder, self.limits, need, self._whose)
@@ -311,6 +339,11 @@ def headers(meters: Iterable[Meter]) -> list[tuple[bytes, bytes]]:
     return found
 
 
+def _tell(exchange: Exchange, meters: Iterable[Meter]) -> None:
+    others = [(name, value) for name, value in exchange.told if not name.startswith(b"x-ratelimit-")]
+    exchange.told = others + headers(meters)
+
+
 def _holders(key: str, limits: Limits, tenant: str, shared: Limits) -> tuple[tuple[str, Limits, Holder], ...]:
     """Of a request's key and tenant the ids of their tabs, which no other's can be."""
     return (key, limits, "key"), (f"tenant/{tenant}", shared, "tenant")
@@ -318,6 +351,15 @@ def _holders(key: str, limits: Limits, tenant: str, shared: Limits) -> tuple[tup
 
 def _limits(tenant: TenantConfig) -> Limits:
     return Limits(tenant.requests_per_minute, tenant.tokens_per_minute, tenant.concurrent, tenant.budget)
+
+
+def _taking(request: Any, size: int, price: Price, meters: Iterable[Meter]) -> tuple[int, int]:
+    """The tokens and nanodollars to set aside for a request of `size` bytes."""
+    prompt, answer = _estimate(request, size, [meter.limits for meter in meters])
+    nano = prompt * price.input + answer * price.output
+    if price.hour:
+        nano += of_time(price.hour, DEFAULT_SECONDS, price.at_once)
+    return prompt + answer, nano
 
 
 def _estimate(request: Any, size: int, limits: Iterable[Limits]) -> tuple[int, int]:

@@ -183,13 +183,17 @@ class Tabs:
 
 def _part(whose: Holder, what: str, limit: int, taken: int, need: int, wait: float) -> int:
     if need > limit:
-        told = f"{limit} {what} a minute, and this one would take {need}"
-        never = _limited(whose, told, "request_exceeds_limit", None)
-        never.should_retry = False
-        raise never
+        raise too_large(whose, what, limit, need)
     if taken + need > limit:
         raise _limited(whose, f"{limit} {what} a minute", "rate_limit_exceeded", wait)
     return min(need + limit // _SHARE, limit - taken)
+
+
+def too_large(whose: Holder, what: str, limit: int, need: int) -> Overloaded:
+    told = f"{limit} {what} a minute, and this one would take {need}"
+    never = _limited(whose, told, "request_exceeds_limit", None)
+    never.should_retry = False
+    return never
 
 
 def _limited(whose: Holder, what: str, code: str, wait: float | None) -> Overloaded:
