@@ -219,6 +219,13 @@ def test_instructions_and_what_a_conversation_was_told(stack: Stack, host: Assis
     assert "<|im_end|>" not in system["content"]
 
 
+def test_a_conversation_that_leaves_no_room_for_a_source_is_named(stack: Stack, host: AssistingHost) -> None:
+    with stack.client() as client:
+        talk = client.conversations.create(items=[{"role": "system", "content": "word " * 700}])
+    told = assert_problem(post(stack, "What is sold?", conversation=talk.id), 400, param="conversation")
+    assert told["code"] == "context_length_exceeded"
+
+
 def test_calls_of_functions_are_no_part_of_a_turn(stack: Stack, host: AssistingHost) -> None:
     items: Any = [
         {"role": "assistant", "content": "Welcome."},
