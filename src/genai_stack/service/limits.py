@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ..errors import GenAIStackError
 from ..metering import EVERY_OTHER, TenantConfig
 from ..ports import RecordStore
@@ -24,7 +26,7 @@ from ..protocol.tasks import TaskRequest
 from .exchange import Exchange
 from .prices import Price, of_time
 from .principal import MASTER, UNLIMITED, Limits, Principal
-from .tab import ALIVE_SECONDS, Holder, Share, Tab, Tabs, month_of, take, too_large
+from .tab import ALIVE_SECONDS, Back, Holder, Share, Tab, Tabs, month_of, take, too_large
 
 BYTES_PER_TOKEN = 4
 DEFAULT_ANSWER = 1024
@@ -150,6 +152,7 @@ class Meter:
         self._tab = Tab()
         self._requests = self._tokens = self._nano = self._places = self._running = 0
         self._minute, self._month = 0, ""
+        self._back: Back | None = None
         self._renewing = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._settling: asyncio.Task[None] | None = None
@@ -262,21 +265,26 @@ class Meter:
     async def _repay(self) -> None:
         """Writes down what was used without having been taken: the next request is refused for it, if at all, as one
         that comes too soon, and not as one that is too large by itself."""
-        owed = Share(min(self._requests, 0), min(self._tokens, 0), min(self._nano, 0), self._running)
-        if not owed.tokens:
+        await self._give_back()
+        owed = Share(min(self._requests, 0), min(self._tokens, 0), min(self._nano, 0))
+        if owed.tokens:
+            self._put_aside(owed)
+            await self._give_back()
+
+    def _put_aside(self, share: Share) -> None:
+        """To be given back: out of what requests may be handed."""
+        self._requests -= share.requests
+        self._tokens -= share.tokens
+        self._nano -= share.nano
+        self._back = self._tabs.back(share, self._minute, self._month)
+
+    async def _give_back(self) -> None:
+        """What was put aside, again where it isn't known whether the tab has it; it says what still runs."""
+        if self._back is None:
             return
-        self._requests -= owed.requests
-        self._tokens -= owed.tokens
-        self._nano -= owed.nano
-        try:
-            self._tab = await asyncio.to_thread(
-                self._tabs.give_back, self._holder, owed, self._minute, self._month
-            )
-        except BaseException:
-            self._requests += owed.requests
-            self._tokens += owed.tokens
-            self._nano += owed.nano
-            raise
+        back = self._back._replace(left=msgspec.structs.replace(self._back.left, places=self._running))
+        self._tab = await asyncio.to_thread(self._tabs.give_back, self._holder, back)
+        self._back = None
 
     def _turn(self, minute: int, month: str) -> None:
         """A new minute or month: what was left of the old one is gone, what was used beyond it isn't."""
@@ -297,24 +305,19 @@ class Meter:
     async def _settle(self) -> None:
         """Gives back, in one write, what isn't used, and says what still runs."""
         async with self._renewing:
-            left = Share(self._requests, self._tokens, self._nano, self._running)
-            idle = left.requests == left.tokens == left.nano == 0 and self._places == self._running
-            if idle and (not self._running or time.time() < self._said + ALIVE_SECONDS / 3):
-                if self._running:
-                    self._later()
-                return
-            self._requests = self._tokens = self._nano = 0
-            self._places = self._running
             try:
-                self._tab = await asyncio.to_thread(
-                    self._tabs.give_back, self._holder, left, self._minute, self._month
-                )
-                self._said = time.time()
+                if self._back is not None:
+                    self._places = self._running
+                    await self._give_back()
+                left = Share(self._requests, self._tokens, self._nano)
+                idle = left == Share() and self._places == self._running
+                if not idle or (self._running and time.time() >= self._said + ALIVE_SECONDS / 3):
+                    self._put_aside(left)
+                    self._places = self._running
+                    await self._give_back()
+                    self._said = time.time()
             except Exception as error:
                 logger.error('{"event":"limits_unsettled","error":"%s"}', type(error).__qualname__)
-                self._requests += left.requests
-                self._tokens += left.tokens
-                self._nano += left.nano
                 self._later()
             if self._running:
                 self._later()
