@@ -296,29 +296,6 @@ def test_examples_that_leave_no_room(api: Api, host: ReadingHost) -> None:
         assert told["code"] == "context_length_exceeded"
 
 
-@pytest.mark.parametrize(
-    ("task", "changes", "param"),
-    [
-        ("answer", {"question": "word " * 700}, "question"),
-        ("answer", {"max_tokens": 1000}, "max_tokens"),
-        (
-            "answer",
-            {"examples": [{"passage": "word " * 700, "question": "Who?", "output": None}], "passages": None,
-             "documents": [{"text": TEXT}]},
-            "examples",
-        ),
-        ("assistant", {"instructions": "word " * 700}, "instructions"),
-    ],
-)  # fmt: skip
-def test_what_leaves_no_room_for_a_source_is_named(
-    api: Api, host: ReadingHost, task: str, changes: Any, param: str
-) -> None:
-    told = assert_problem(post(api, task, **changes), 400, param=param)
-    assert told["code"] == "context_length_exceeded"
-    assert told["message"].startswith(f"The {param} doesn't fit")
-    assert host.bodies == []
-
-
 def test_examples_stand_before_the_question_as_turns(api: Api, host: ReadingHost) -> None:
     examples = [
         {"passage": "A dog barks.", "question": "Who barks?", "output": "A dog."},

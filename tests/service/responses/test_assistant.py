@@ -219,6 +219,25 @@ def test_instructions_and_what_a_conversation_was_told(stack: Stack, host: Assis
     assert "<|im_end|>" not in system["content"]
 
 
+@pytest.mark.parametrize(
+    ("task", "changes", "param"),
+    [
+        ("answer", {"question": "word " * 700}, "question"),
+        ("answer", {"max_tokens": 1000}, "max_tokens"),
+        ("answer", {"examples": [{"passage": "word " * 700, "question": "Who?", "output": None}]}, "examples"),
+        ("assistant", {"instructions": "word " * 700}, "instructions"),
+    ],
+)
+def test_what_leaves_no_room_for_a_source_is_named(
+    stack: Stack, host: AssistingHost, task: str, changes: Any, param: str
+) -> None:
+    asks = {"question": "What is sold?", "passages": [TEXT], **changes}
+    told = assert_problem(stack.api.post(f"/v1/tasks/{task}", asks), 400, param=param)
+    assert told["code"] == "context_length_exceeded"
+    assert told["message"].startswith(f"The {param} doesn't fit")
+    assert host.bodies == []
+
+
 def test_a_conversation_that_leaves_no_room_for_a_source_is_named(stack: Stack, host: AssistingHost) -> None:
     with stack.client() as client:
         talk = client.conversations.create(items=[{"role": "system", "content": "word " * 700}])

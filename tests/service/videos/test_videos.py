@@ -13,14 +13,14 @@ import openai
 import pytest
 
 from genai_stack.errors import GenAIStackError, Overloaded
-from genai_stack.protocol.videos import VideoError, VideoRequest
+from genai_stack.protocol.videos import VideoRequest
 from genai_stack.service import ApiKeys, build_app
 from genai_stack.service.needs import NEEDS
 from genai_stack.service.principal import Limits
 from genai_stack.service.resources.once import Once
 from genai_stack.service.resources.unfiled import Unfiled
 from genai_stack.service.videos import behind
-from genai_stack.service.videos.records import KEPT_SECONDS, LEASE_SECONDS, StoredVideo
+from genai_stack.service.videos.records import LEASE_SECONDS, StoredVideo
 from genai_stack.service.videos.videos import Videos
 from tests.service.conftest import MASTER, Answer, Api, assert_problem
 from tests.service.fakes import CHAT, MemoryRecords, MemoryRegistry, services, serving
@@ -248,78 +248,6 @@ def test_the_same_create_twenty_times(stack: Stack, client: openai.OpenAI, host:
     client.videos.delete(id)
     with pytest.raises(openai.ConflictError):
         create(0)
-
-
-def test_a_remix_sent_again_finds_it_though_its_source_is_gone(
-    stack: Stack, client: openai.OpenAI, host: FilmHost
-) -> None:
-    source = client.videos.create_and_poll(prompt="rain", poll_interval_ms=5)
-    headers = {"Idempotency-Key": "remixed"}
-    made = client.videos.remix(source.id, prompt="snow", extra_headers=headers)
-    client.videos.poll(made.id, poll_interval_ms=5)
-    client.videos.delete(source.id)
-    again = client.videos.remix(source.id, prompt="snow", extra_headers=headers)
-    assert (again.id, again.status, again.remixed_from_video_id) == (made.id, "completed", source.id)
-    assert len(host.forms) == 2
-    with pytest.raises(openai.ConflictError):
-        client.videos.remix(source.id, prompt="fog", extra_headers=headers)
-    for other in ({}, {"Idempotency-Key": "another"}):
-        with pytest.raises(openai.NotFoundError):
-            client.videos.remix(source.id, prompt="snow", extra_headers=other)
-    with stack.client(stack.other) as theirs, pytest.raises(openai.NotFoundError):
-        theirs.videos.remix(source.id, prompt="snow", extra_headers=headers)
-    client.videos.delete(made.id)
-    with pytest.raises(openai.ConflictError):
-        client.videos.remix(source.id, prompt="snow", extra_headers=headers)
-
-
-def test_what_has_expired_goes_though_nobody_looks(tmp_path: Path) -> None:
-    made, past = filming(tmp_path, HandQueue()), 0.0
-    videos = Videos(made.objects, made.records, Once(made.records), clock=lambda: time.time() + past)
-
-    def film(tenant: str, done: bool = True) -> None:
-        claim, _ = videos.claim(tenant, None, "")
-        videos.queue(tenant, claim, StoredVideo(claim.id, 1, "key", VideoRequest("rain", "films")))
-        if done:
-            videos.complete(tenant, claim.id, [MP4], ended=1.0, served=1.0)
-        else:
-            videos.fail(tenant, claim.id, VideoError("server_error", "x"))
-
-    def left() -> tuple[int, int]:
-        return len(made.objects.list("files/")), len(made.records.query("videos-all"))
-
-    for tenant in ("one", "two"):
-        film(tenant)
-    film("one", done=False)
-    videos.sweep()
-    assert left() == (2, 3)
-    past = KEPT_SECONDS - 60.0
-    film("three")
-    past = KEPT_SECONDS + 60.0
-    videos.sweep(1)
-    assert left() == (2, 3)
-    film("four")  # each new one looks over some old ones
-    assert left() == (2, 2)
-    assert made.records.query("videos/one", limit=9)[0].item["status"] == "failed"
-    assert made.records.query("videos/two") == []
-    past = 3 * KEPT_SECONDS
-    videos.sweep()
-    assert left() == (0, 0)
-
-
-def test_a_start_sweeps(tmp_path: Path) -> None:
-    made = filming(tmp_path, HandQueue())
-    videos = Videos(
-        made.objects, made.records, Once(made.records), clock=lambda: time.time() - KEPT_SECONDS - 60
-    )
-    claim, _ = videos.claim("me", None, "")
-    videos.queue("me", claim, StoredVideo(claim.id, 1, "key", VideoRequest("rain", "films")))
-    videos.complete("me", claim.id, [MP4], ended=1.0, served=1.0)
-    with serving(build_app(made, keys=ApiKeys(made.records, MASTER))):
-        deadline = time.monotonic() + 20
-        while made.objects.list("files/"):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
 
 def test_one_tenant_leaves_room_for_another(
