@@ -22,6 +22,7 @@ from ..errors import GenAIStackError
 from ..metering import EVERY_OTHER, TenantConfig
 from ..ports import RecordStore
 from ..protocol import ChatRequest, CompletionRequest
+from ..protocol.responses import ResponseRequest
 from ..protocol.tasks import TaskRequest
 from .exchange import Exchange
 from .prices import Price, of_time
@@ -370,6 +371,8 @@ def _estimate(request: Any, size: int, limits: Iterable[Limits]) -> tuple[int, i
     prompt = size // BYTES_PER_TOKEN + 1
     if isinstance(request, TaskRequest):
         limit, answers = request.max_tokens, 1
+    elif isinstance(request, ResponseRequest):
+        limit, answers = request.max_output_tokens, 1
     elif isinstance(request, ChatRequest | CompletionRequest):
         limit, answers = request.limit, request.n or 1
     else:
