@@ -59,6 +59,16 @@ class Storage(Construct):
                 ),
                 # A job drops its older checkpoints as it goes, and each is as large as the model's training state.
                 s3.LifecycleRule(prefix="jobs/", noncurrent_version_expiration=cdk.Duration.days(1)),
+                # SageMaker reads a question and writes its answer within seven hours, and whoever looks takes it; what
+                # lies there after a week is what nobody looked for, or came of a film that was deleted.
+                *(
+                    s3.LifecycleRule(
+                        prefix=f"{prefix}/",
+                        expiration=cdk.Duration.days(7),
+                        noncurrent_version_expiration=cdk.Duration.days(1),
+                    )
+                    for prefix in (names.QUESTIONS, names.ANSWERS)
+                ),
             ],
             server_access_logs_bucket=self.logs,
             server_access_logs_prefix="artefacts/",

@@ -18,6 +18,8 @@ CDK_CLI = "aws-cdk@2.1148.1"
 """The one that fits the library; a bare `aws-cdk` resolves to another."""
 
 
+QUESTIONS, ANSWERS = "questions", "answers"
+"""Where the requests to models that answer through S3 lie in the artefact bucket, and what these answer."""
 STAGE = "[a-z][a-z0-9]{0,15}"
 """A stage's name: no hyphen, so that `dev-*` names what belongs to `dev` and to no other stage, and no capital, since
 SageMaker writes its ARNs in small letters."""
@@ -122,7 +124,7 @@ def served_parts(sagemaker_model: str) -> tuple[int, str] | None:
 def questions(model: str) -> str:
     """The prefix, without a slash at its end, under which the requests to a model that answers through S3 lie in the
     artefact bucket."""
-    return f"questions/{_label(model)}"
+    return f"{QUESTIONS}/{_label(model)}"
 
 
 def model_package_group(stage: str, model: str) -> str:
@@ -150,7 +152,7 @@ def training_job(bucket: str, id: str) -> str:
 def answers(model: str) -> str:
     """The prefix, without a slash at its end, under which a model that answers through S3 does so in the artefact
     bucket."""
-    return f"answers/{_label(model)}"
+    return f"{ANSWERS}/{_label(model)}"
 
 
 def gateway(stage: str) -> str:

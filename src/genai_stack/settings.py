@@ -128,19 +128,43 @@ def instance_metadata() -> str | None:
 def aws_key() -> tuple[str, str, str | None, str] | None:
     """`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` and `AWS_REGION` (or `AWS_DEFAULT_REGION`),
     where the first two and the last are set, and nothing else that botocore goes by (`AWS_PROFILE`, files of one's own,
-    FIPS or dual-stack addresses)."""
+    FIPS or dual-stack addresses, a proxy)."""
     others = "PROFILE DEFAULT_PROFILE CONFIG_FILE USE_FIPS_ENDPOINT USE_DUALSTACK_ENDPOINT CA_BUNDLE".split()
     others.append("IGNORE_CONFIGURED_ENDPOINT_URLS")
-    if any(os.environ.get(f"AWS_{name}") for name in others):
+    if any(os.environ.get(f"AWS_{name}") for name in others) or _proxied():
         return None
     id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    region = aws_region() or os.environ.get("AWS_DEFAULT_REGION")
     if not (id and secret and region):
         return None
     return id, secret, os.environ.get("AWS_SESSION_TOKEN") or None, region
+
+
+def aws_region() -> str | None:
+    """`AWS_REGION`, which boto3 doesn't read; it goes before `AWS_DEFAULT_REGION` and a profile's, which it does."""
+    return os.environ.get("AWS_REGION") or None
 
 
 def aws_endpoint(service: str) -> str | None:
     """`AWS_ENDPOINT_URL_<SERVICE>`, else `AWS_ENDPOINT_URL`."""
     own = os.environ.get(f"AWS_ENDPOINT_URL_{service.replace('-', '_').upper()}")
     return own or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def proxy(url: str) -> str | None:
+    """Through what that address is reached: `HTTPS_PROXY` or `HTTP_PROXY` by its scheme, unless `NO_PROXY` has its
+    host; in small letters as well, as botocore and httpx have it."""
+    if not _proxied():
+        return None
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies_environment, proxy_bypass
+
+    place = urlsplit(url)
+    found = getproxies_environment().get(place.scheme)
+    if not found or proxy_bypass(place.netloc):
+        return None
+    return found if "://" in found else f"http://{found}"
+
+
+def _proxied() -> bool:
+    return any(os.environ.get(name) for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"))

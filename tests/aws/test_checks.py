@@ -177,6 +177,29 @@ def test_p_machines_have_quotas_by_generation(fit: Fit, stage: str, tmp_path: Pa
     assert any('no "Running On-Demand P instances"' in text for text in told)
 
 
+def test_each_machine_of_the_spot_queue_has_its_quota_looked_at(fit: Fit, stage: str, tmp_path: Path) -> None:
+    (tmp_path / "stack.toml").write_text(
+        '[training.spot]\ninstances = ["g6e.2xlarge", "g6e.4xlarge", "p4d.24xlarge", "p5.48xlarge"]\n'
+        "max_vcpus = 192\n"
+    )
+    code, found = doctor(stage)
+    told = {one.found: (one.state, one.next) for one in found if one.found.startswith("spot queue (")}
+    ask = "ask for 192 under Service Quotas, Amazon EC2: "
+    assert told == {
+        "spot queue (g6e.2xlarge, g6e.4xlarge): 64 vCPUs of All G and VT Spot Instance Requests; a job takes 8, "
+        "all together 192": ("warn", f'{ask}"All G and VT Spot Instance Requests"'),
+        "spot queue (p4d.24xlarge): 8 vCPUs of All P4, P3 and P2 Spot Instance Requests; a job takes 96, "
+        "all together 192": ("warn", f'{ask}"All P4, P3 and P2 Spot Instance Requests"'),
+        "spot queue (p5.48xlarge): 192 vCPUs of All P5 Spot Instance Requests; a job takes 192, "
+        "all together 192": ("ok", ""),
+    }
+    assert code == 0, "Batch takes what it gets"
+    fit.quotas["ec2"] |= {name: 4.0 for name in fit.quotas["ec2"] if "Spot" in name}
+    code, found = doctor(stage)
+    assert [one.state for one in found if one.found.startswith("spot queue (")] == ["fail"] * 3
+    assert code == 1
+
+
 def test_what_the_account_lacks_is_told_with_the_command(aws: Account, fit: Fit, stage: str) -> None:
     aws.client("ssm").put_parameter(Name=BOOTSTRAP, Value="5", Type="String", Overwrite=True)
     aws.client("iam").delete_role(RoleName=SPOT_ROLE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from genai_stack import names
 from tests.cdk.templates import Template, listed, of_type, one, text
 
 BUCKETS = ("StorageArtefacts", "StorageLogs")
@@ -45,7 +46,7 @@ def test_artefacts_lie_under_our_key_and_keep_their_versions(template: Template)
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
     assert text(bucket["LoggingConfiguration"]["DestinationBucketName"]) == "<StorageLogs>"
     assert bucket["LoggingConfiguration"]["LogFilePrefix"] == "artefacts/"
-    everything, jobs = bucket["LifecycleConfiguration"]["Rules"]
+    everything, jobs, questions, answers = bucket["LifecycleConfiguration"]["Rules"]
     assert everything == {
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
         "NoncurrentVersionExpiration": {"NoncurrentDays": 30},
@@ -57,6 +58,15 @@ def test_artefacts_lie_under_our_key_and_keep_their_versions(template: Template)
         "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
         "Status": "Enabled",
     }
+    # What models answer through S3 outlasts the hour of the model and the six in its queue, and no more than a week.
+    for rule, of in ((questions, names.questions("m")), (answers, names.answers("m"))):
+        assert of.startswith(rule["Prefix"])
+        assert rule == {
+            "Prefix": rule["Prefix"],
+            "ExpirationInDays": 7,
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+            "Status": "Enabled",
+        }
 
 
 def test_the_log_bucket_takes_deliveries_of_this_account_alone_and_forgets(template: Template) -> None:

@@ -104,28 +104,32 @@ def test_adapters_are_trained_by_the_recipe_and_once(
         assert request.spec["seed"] == adapting.SEED
 
 
-def test_a_job_that_fails_ends_it(ports: Services, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_job_that_fails_ends_it_and_keeps_what_was_answered(
+    ports: Services, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert isinstance(ports.jobs, ScriptedJobs)
     ports.jobs.script = ("failed",)
-    asked = [
-        "adapt",
-        "builtin",
-        "--count",
-        "2",
-        "--shots",
-        "0",
-        "--examples",
-        "10",
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    assert run(asked) == 1
-    assert "it broke" in capsys.readouterr().err
-    assert not list((tmp_path / "out").iterdir())
+    asked = ["adapt", "builtin", "--count", str(COUNT), "--shots", "4", "--examples", "10", "--examples", "100"]
+    out = tmp_path / "out"
+    assert run([*asked, "--out", str(out)]) == 1
+    told, err = capsys.readouterr()
+    assert "it broke" in err
+    assert [line.split()[:5] for line in told.splitlines()[1:]] == [["in", "the", "prompt", "4", "50.0%"]]
+    (row,) = csv.DictReader((out / "adapting.csv").read_text().splitlines())
+    assert (row["way"], row["examples"], row["right"]) == ("prompt", "4", "3")
+    assert len(json.loads((out / "adapting.json").read_text())["answers"]) == COUNT
+    assert (out / "adapting.png").read_bytes().startswith(b"\x89PNG")
+    assert len(ports.jobs.requests) == 1, "the others aren't trained"
+
+    assert run([*asked, "--out", str(out), "--json"]) == 1
+    told, err = capsys.readouterr()
+    assert [point["way"] for point in json.loads(told)["points"]] == ["prompt"]
+    assert "it broke" in err
 
 
 def test_a_model_that_isn_t_there_is_1(
     ports: Services, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["adapt", "nope", "--count", "2", "--out", str(tmp_path)]) == 1
+    assert run(["adapt", "nope", "--count", "2", "--out", str(tmp_path / "out")]) == 1
     assert "nope" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())

@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai_stack.config import ModelConfig, PriceConfig, StackConfig
-from genai_stack.errors import Overloaded, RequestError
+from genai_stack.errors import ConditionFailed, Overloaded, RequestError
 from genai_stack.ports import RecordStore
 from genai_stack.service import accounts
 from genai_stack.service.limits import Meter
 from genai_stack.service.principal import Limits
-from genai_stack.service.tab import ALIVE_SECONDS, COLLECTION, Share, Tab, Tabs, give_back, take
+from genai_stack.service.tab import ALIVE_SECONDS, COLLECTION, Back, Share, Tab, Tabs, give_back, take
 from tests.aws.account import account
 from tests.contracts.adapters import RECORDS
 from tests.service.conftest import GOOD, Answer, Api, assert_problem
@@ -223,17 +223,20 @@ STEPS = st.lists(
         st.sampled_from(["take", "back"]),
         st.integers(0, 40),
         st.sampled_from([0, 0, 30, 61]),
+        st.integers(1, 2),
     ),
     max_size=30,
 )
 
 
 @given(LIMITS, STEPS)
-def test_a_tab_never_has_more_than_the_limits(limits: Limits, steps: list[tuple[str, str, int, int]]) -> None:
+def test_a_tab_never_has_more_than_the_limits(
+    limits: Limits, steps: list[tuple[str, str, int, int, int]]
+) -> None:
     now, tab = NOON, Tab()
     held = {name: Share() for name in "ab"}
     running = {"a": 0, "b": 0}
-    for process, what, amount, seconds in steps:
+    for process, what, amount, seconds, times in steps:
         now += seconds
         minute, tab = tab.minute, tab.at(now)
         if tab.minute != minute:
@@ -251,7 +254,9 @@ def test_a_tab_never_has_more_than_the_limits(limits: Limits, steps: list[tuple[
             held[process] = Share(mine.requests + got.requests, mine.tokens + got.tokens, mine.nano + got.nano)
         else:
             running[process] = 0
-            tab = give_back(tab, mine, tab.minute, tab.month, process, now)
+            number = tab.back.get(process, 0) + 1
+            for _ in range(times):
+                tab = give_back(tab, Back(mine, tab.minute, tab.month, number), process, now)
             held[process] = Share()
         assert limits.requests_per_minute is None or tab.requests <= limits.requests_per_minute
         assert limits.tokens_per_minute is None or tab.tokens <= limits.tokens_per_minute
@@ -277,9 +282,9 @@ def test_what_was_used_beyond_a_share_counts_in_the_next_minute() -> None:
     assert (tab.tokens, got.tokens) == (51, 51)
     later = tab.at(NOON + 60)
     assert later.tokens == 0
-    over = give_back(later, Share(0, -20, -5), tab.minute, tab.month, "p", NOON + 60)
+    over = give_back(later, Back(Share(0, -20, -5), tab.minute, tab.month, 1), "p", NOON + 60)
     assert (over.tokens, over.spent) == (20, tab.spent + 5)
-    spare = give_back(later, Share(0, 20, 5), tab.minute, tab.month, "p", NOON + 60)
+    spare = give_back(later, Back(Share(0, 20, 5), tab.minute, tab.month, 1), "p", NOON + 60)
     assert (spare.tokens, spare.spent) == (0, tab.spent - 5)
 
 
@@ -299,3 +304,38 @@ def test_a_request_after_one_that_took_too_much_comes_too_soon_and_is_not_too_la
         return refused.value.code, tabs.read("k").tokens
 
     assert asyncio.run(told()) == ("rate_limit_exceeded", 130)
+
+
+@pytest.mark.parametrize("adapter", RECORDS)
+@pytest.mark.parametrize("lost", [ConnectionError, ConditionFailed])
+@pytest.mark.parametrize("used", [40, 900])
+def test_what_is_given_back_counts_once_though_the_store_s_answer_was_lost(
+    adapter: str, lost: type[Exception], used: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in account().environment.items():
+        monkeypatch.setenv(name, value)
+    records: RecordStore = RECORDS[adapter](tmp_path)
+    put, losing = records.put, list[bool]()
+
+    def lossy(*what: Any, **more: Any) -> Any:
+        written = put(*what, **more)
+        if losing:
+            losing.clear()
+            raise lost("the answer never came")
+        return written
+
+    monkeypatch.setattr(records, "put", lossy)
+
+    async def told() -> Tab:
+        tabs = Tabs(records, "p")
+        meter = Meter(tabs, "k", Limits(budget=1e-5))
+        await (first := Meter(Tabs(records, "other"), "k", Limits(budget=1e-5))).admit(0, 1000)
+        await first.close()
+        held = await meter.admit(0, 100)
+        meter.settle(held, 0, used)
+        losing.append(True)
+        await meter._settle()
+        await meter.close()
+        return tabs.read("k")
+
+    assert asyncio.run(told()).spent == 1000 + used

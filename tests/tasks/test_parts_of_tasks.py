@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genai_stack.protocol.tasks import Label
 from genai_stack.task_prompts import shipped
 from genai_stack.tasks import asking
 from genai_stack.tasks.citing import citations
-from genai_stack.tasks.classify import _json
+from genai_stack.tasks.classify import _json, _values
 from genai_stack.tasks.confidence import of_choice, of_flags, of_text
 from genai_stack.tasks.cutting import cut, sentences, spans
 from genai_stack.tasks.extract import bounded
@@ -71,6 +72,13 @@ def test_no_control_token_is_left_at_the_end_of_a_step(shift: int, control: str)
     text = "x" * (STEP + shift) + control + "x" * (STEP - shift - len(control)) + control
     assert control not in neutral(text)
     assert restored(neutral(text)) == text
+
+
+@pytest.mark.parametrize("ask", ["one", "several"])
+def test_labels_come_with_their_descriptions_wherever_they_stand(ask: str) -> None:
+    values = _values(shipped("classify"), ask, [Label("food"), Label("sport", "games")])
+    assert values["labels"] == "food, sport (games)"
+    assert values["labels"] in values["ask"]
 
 
 async def test_long_texts_are_looked_through_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import aiohttp
 from yarl import URL
 
-from genai_stack import __version__
+from genai_stack import __version__, settings
 from genai_stack.errors import GenAIStackError, ModelFailed
 
 from . import session
@@ -32,12 +32,13 @@ _AGENT = f"genai-stack/{__version__}"
 
 
 class _Place(NamedTuple):
-    """`base` is where the service answers, with nothing after its path."""
+    """`base` is where the service answers, with nothing after its path; `proxy` what it is reached through."""
 
     base: str
     host: str
     region: str
     signer: Signer
+    proxy: URL | None
 
 
 class Runtime:
@@ -69,7 +70,7 @@ class Runtime:
         signed = place.signer.signed(key, "POST", url.raw_path, headers, body, now)
         signed["user-agent"] = _AGENT
         try:
-            return await self._session().post(url, data=body, headers=signed)
+            return await self._session().post(url, data=body, headers=signed, proxy=place.proxy)
         except BROKEN as error:
             raise broke(f"{place.base} doesn't answer", error) from error
 
@@ -118,7 +119,8 @@ def _place(url: URL, region: str) -> _Place:
     host = url.raw_host or ""
     if url.explicit_port is not None and not url.is_default_port():
         host = f"{host}:{url.explicit_port}"
-    return _Place(str(url).rstrip("/"), host, region, Signer(SIGNING_NAME, region))
+    base, proxy = str(url).rstrip("/"), settings.proxy(str(url))
+    return _Place(base, host, region, Signer(SIGNING_NAME, region), URL(proxy) if proxy else None)
 
 
 def broke(told: str, error: BaseException) -> ModelFailed:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from genai_stack import __version__
+from genai_stack import __version__, settings
 from genai_stack.errors import GenAIStackError
 
 from .environment import environment
@@ -73,7 +73,7 @@ def _made(service: str, region: str | None, attempts: int) -> Any:
     )
     try:
         with _MAKING:
-            return session.client(service, region_name=region, config=config)
+            return session.client(service, region_name=region or settings.aws_region(), config=config)
     except BotoCoreError as error:
         raise unreachable(f"can't reach {service}", error) from error
 

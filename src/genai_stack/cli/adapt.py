@@ -65,7 +65,8 @@ def adapt(
     and asked on the stack that runs in this home, or on one started for it, and stay there: the same command again
     doesn't train them anew.
 
-    Writes adapting.png, adapting.csv and, with what was answered, adapting.json.
+    Writes adapting.png, adapting.csv and, with what was answered, adapting.json. Where a training fails, of what was
+    asked before it.
     """
     from ..client import GenAIStack
     from ..scorecard import adapting
@@ -75,10 +76,22 @@ def adapt(
     out.mkdir(parents=True, exist_ok=True)
     with GenAIStack.local(home) as stack:
         points, answers = _shown(stack, model, sorted(set(shots)) or adapting.SHOTS, count, as_json)
-        for number in sorted(set(examples)) or adapting.EXAMPLES:
-            point, said = _trained(stack, model, number, count, as_json)
-            points.append(point)
-            answers += said
+        try:
+            for number in sorted(set(examples)) or adapting.EXAMPLES:
+                point, said = _trained(stack, model, number, count, as_json)
+                points.append(point)
+                answers += said
+        except (GenAIStackError, click.ClickException):
+            if any(answer.error is None for answer in answers):
+                _keep(out, model, count, points, answers, as_json)
+            raise
+    _keep(out, model, count, points, answers, as_json)
+
+
+def _keep(
+    out: Path, model: str, count: int, points: list[Point], answers: list[Answered], as_json: bool
+) -> None:
+    """On the screen and in files."""
     from .adapting_files import write
 
     files = write(out, model, points, answers)

@@ -185,7 +185,7 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncIterator[None]:
-        sweeping = asyncio.create_task(_swept(kept.sweep))
+        sweeping = asyncio.create_task(_swept(kept.sweep, filmed.sweep))
         yield
         await sweeping
         await told.close()
@@ -202,12 +202,13 @@ def build_app(
     return _around(router, metrics, charges, telemetry, stage, ledger.settled if freezes else None)
 
 
-async def _swept(sweep: Callable[[], None]) -> None:
+async def _swept(*sweeps: Callable[[], None]) -> None:
     """What isn't swept now is at the next start."""
-    try:
-        await asyncio.to_thread(sweep)
-    except Exception as error:
-        logger.error('{"event":"unswept","error":"%s"}', type(error).__qualname__)
+    for sweep in sweeps:
+        try:
+            await asyncio.to_thread(sweep)
+        except Exception as error:
+            logger.error('{"event":"unswept","error":"%s"}', type(error).__qualname__)
 
 
 class _Endpoint:

@@ -16,15 +16,18 @@ import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ..errors import GenAIStackError
 from ..metering import EVERY_OTHER, TenantConfig
 from ..ports import RecordStore
 from ..protocol import ChatRequest, CompletionRequest
+from ..protocol.responses import ResponseRequest
 from ..protocol.tasks import TaskRequest
 from .exchange import Exchange
 from .prices import Price, of_time
 from .principal import MASTER, UNLIMITED, Limits, Principal
-from .tab import ALIVE_SECONDS, Holder, Share, Tab, Tabs, month_of, take
+from .tab import ALIVE_SECONDS, Back, Holder, Share, Tab, Tabs, month_of, take, too_large
 
 BYTES_PER_TOKEN = 4
 DEFAULT_ANSWER = 1024
@@ -78,21 +81,33 @@ class Limiter:
         meters = [
             self._meter(*of) for of in _holders(who.id, who.limits, who.tenant, shared) if of[1] != UNLIMITED
         ]
-        prompt, answer = _estimate(request, size, [meter.limits for meter in meters])
-        nano = prompt * price.input + answer * price.output
-        if price.hour:
-            nano += of_time(price.hour, DEFAULT_SECONDS, price.at_once)
+        tokens, nano = _taking(request, size, price, meters)
         held: list[Held] = []
         try:
             for meter in meters:
-                held.append(await meter.admit(prompt + answer, nano))
+                held.append(await meter.admit(tokens, nano))
         except BaseException:
             for one in held:
                 one.meter.cancel(one)
             raise
         finally:
-            exchange.told += headers(meters)
+            _tell(exchange, meters)
         exchange.admission = Admission(tuple(held))
+
+    async def widen(self, exchange: Exchange, request: Any, size: int, price: Price) -> None:
+        """For a request that was admitted, and is of `size` bytes now that what it goes on from has been read. Raises
+        Overloaded, OutOfBudget; it counts as a request then, too."""
+        if exchange.admission is None:
+            return
+        held = list(exchange.admission.held)
+        meters = [one.meter for one in held]
+        tokens, nano = _taking(request, size, price, meters)
+        try:
+            for index, meter in enumerate(meters):
+                held[index] = await meter.widen(held[index], tokens, nano)
+        finally:
+            exchange.admission = Admission(tuple(held))
+            _tell(exchange, meters)
 
     async def check(self, who: Principal) -> None:
         """For what runs later, a batch or a fine-tune: raises OutOfBudget where the month's money is spent."""
@@ -138,6 +153,7 @@ class Meter:
         self._tab = Tab()
         self._requests = self._tokens = self._nano = self._places = self._running = 0
         self._minute, self._month = 0, ""
+        self._back: Back | None = None
         self._renewing = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._settling: asyncio.Task[None] | None = None
@@ -149,16 +165,24 @@ class Meter:
 
     async def admit(self, tokens: int, nano: int) -> Held:
         """Raises Overloaded, OutOfBudget."""
-        if not self._fits(tokens, nano):
-            async with self._renewing:
-                while not self._fits(tokens, nano):
-                    await self._renew(tokens, nano)
+        await self._reserve(1, tokens, nano)
         self._requests -= 1
         self._tokens -= tokens
         self._nano -= nano
         self._running += 1
         self._later()
         return Held(self, tokens, nano, self._minute)
+
+    async def widen(self, held: Held, tokens: int, nano: int) -> Held:
+        """The same request, which takes so much in all. Raises Overloaded, OutOfBudget."""
+        most = self.limits.tokens_per_minute
+        if most is not None and tokens > most:
+            raise too_large(self._whose, "tokens", most, tokens)
+        more, dearer = max(tokens - held.tokens, 0), max(nano - held.nano, 0)
+        await self._reserve(0, more, dearer)
+        self._tokens -= more
+        self._nano -= dearer
+        return held._replace(tokens=held.tokens + more, nano=held.nano + dearer)
 
     def cancel(self, held: Held) -> None:
         """As if the request had never come."""
@@ -198,27 +222,35 @@ class Meter:
             await self._settling
         await self._settle()
 
-    def _fits(self, tokens: int, nano: int) -> bool:
+    async def _reserve(self, requests: int, tokens: int, nano: int) -> None:
+        """Of the limits, what isn't there yet of so much. Raises Overloaded, OutOfBudget."""
+        nano = max(nano, requests)
+        if not self._fits(requests, tokens, nano):
+            async with self._renewing:
+                while not self._fits(requests, tokens, nano):
+                    await self._renew(requests, tokens, nano)
+
+    def _fits(self, requests: int, tokens: int, nano: int) -> bool:
         limits, now = self.limits, time.time()
         if self._minute != int(now // 60) and (limits.requests_per_minute or limits.tokens_per_minute):
             return False
-        if limits.budget is not None and (self._nano < max(nano, 1) or self._month != month_of(now)):
+        if limits.budget is not None and (self._nano < nano or self._month != month_of(now)):
             return False
         return (
-            (limits.requests_per_minute is None or self._requests >= 1)
+            (limits.requests_per_minute is None or self._requests >= requests)
             and (limits.tokens_per_minute is None or self._tokens >= tokens)
-            and (limits.concurrent is None or self._running < self._places)
+            and (limits.concurrent is None or self._running + requests <= self._places)
         )
 
-    async def _renew(self, tokens: int, nano: int) -> None:
+    async def _renew(self, requests: int, tokens: int, nano: int) -> None:
         now = time.time()
         self._turn(int(now // 60), month_of(now))
         await self._repay()
         need = Share(
-            max(1 - self._requests, 0),
+            max(requests - self._requests, 0),
             max(tokens - self._tokens, 0),
-            max(max(nano, 1) - self._nano, 0),
-            self._running + 1,
+            max(nano - self._nano, 0),
+            self._running + requests,
         )
         try:
             tab, got = await asyncio.to_thread(self._tabs.take, self._holder, self.limits, need, self._whose)
@@ -234,21 +266,26 @@ class Meter:
     async def _repay(self) -> None:
         """Writes down what was used without having been taken: the next request is refused for it, if at all, as one
         that comes too soon, and not as one that is too large by itself."""
-        owed = Share(min(self._requests, 0), min(self._tokens, 0), min(self._nano, 0), self._running)
-        if not owed.tokens:
+        await self._give_back()
+        owed = Share(min(self._requests, 0), min(self._tokens, 0), min(self._nano, 0))
+        if owed.tokens:
+            self._put_aside(owed)
+            await self._give_back()
+
+    def _put_aside(self, share: Share) -> None:
+        """To be given back: out of what requests may be handed."""
+        self._requests -= share.requests
+        self._tokens -= share.tokens
+        self._nano -= share.nano
+        self._back = self._tabs.back(share, self._minute, self._month)
+
+    async def _give_back(self) -> None:
+        """What was put aside, again where it isn't known whether the tab has it; it says what still runs."""
+        if self._back is None:
             return
-        self._requests -= owed.requests
-        self._tokens -= owed.tokens
-        self._nano -= owed.nano
-        try:
-            self._tab = await asyncio.to_thread(
-                self._tabs.give_back, self._holder, owed, self._minute, self._month
-            )
-        except BaseException:
-            self._requests += owed.requests
-            self._tokens += owed.tokens
-            self._nano += owed.nano
-            raise
+        back = self._back._replace(left=msgspec.structs.replace(self._back.left, places=self._running))
+        self._tab = await asyncio.to_thread(self._tabs.give_back, self._holder, back)
+        self._back = None
 
     def _turn(self, minute: int, month: str) -> None:
         """A new minute or month: what was left of the old one is gone, what was used beyond it isn't."""
@@ -269,24 +306,19 @@ class Meter:
     async def _settle(self) -> None:
         """Gives back, in one write, what isn't used, and says what still runs."""
         async with self._renewing:
-            left = Share(self._requests, self._tokens, self._nano, self._running)
-            idle = left.requests == left.tokens == left.nano == 0 and self._places == self._running
-            if idle and (not self._running or time.time() < self._said + ALIVE_SECONDS / 3):
-                if self._running:
-                    self._later()
-                return
-            self._requests = self._tokens = self._nano = 0
-            self._places = self._running
             try:
-                self._tab = await asyncio.to_thread(
-                    self._tabs.give_back, self._holder, left, self._minute, self._month
-                )
-                self._said = time.time()
+                if self._back is not None:
+                    self._places = self._running
+                    await self._give_back()
+                left = Share(self._requests, self._tokens, self._nano)
+                idle = left == Share() and self._places == self._running
+                if not idle or (self._running and time.time() >= self._said + ALIVE_SECONDS / 3):
+                    self._put_aside(left)
+                    self._places = self._running
+                    await self._give_back()
+                    self._said = time.time()
             except Exception as error:
                 logger.error('{"event":"limits_unsettled","error":"%s"}', type(error).__qualname__)
-                self._requests += left.requests
-                self._tokens += left.tokens
-                self._nano += left.nano
                 self._later()
             if self._running:
                 self._later()
@@ -311,6 +343,11 @@ def headers(meters: Iterable[Meter]) -> list[tuple[bytes, bytes]]:
     return found
 
 
+def _tell(exchange: Exchange, meters: Iterable[Meter]) -> None:
+    others = [(name, value) for name, value in exchange.told if not name.startswith(b"x-ratelimit-")]
+    exchange.told = others + headers(meters)
+
+
 def _holders(key: str, limits: Limits, tenant: str, shared: Limits) -> tuple[tuple[str, Limits, Holder], ...]:
     """Of a request's key and tenant the ids of their tabs, which no other's can be."""
     return (key, limits, "key"), (f"tenant/{tenant}", shared, "tenant")
@@ -320,11 +357,22 @@ def _limits(tenant: TenantConfig) -> Limits:
     return Limits(tenant.requests_per_minute, tenant.tokens_per_minute, tenant.concurrent, tenant.budget)
 
 
+def _taking(request: Any, size: int, price: Price, meters: Iterable[Meter]) -> tuple[int, int]:
+    """The tokens and nanodollars to set aside for a request of `size` bytes."""
+    prompt, answer = _estimate(request, size, [meter.limits for meter in meters])
+    nano = prompt * price.input + answer * price.output
+    if price.hour:
+        nano += of_time(price.hour, DEFAULT_SECONDS, price.at_once)
+    return prompt + answer, nano
+
+
 def _estimate(request: Any, size: int, limits: Iterable[Limits]) -> tuple[int, int]:
     """Tokens of the prompt and of the answer to set aside."""
     prompt = size // BYTES_PER_TOKEN + 1
     if isinstance(request, TaskRequest):
         limit, answers = request.max_tokens, 1
+    elif isinstance(request, ResponseRequest):
+        limit, answers = request.max_output_tokens, 1
     elif isinstance(request, ChatRequest | CompletionRequest):
         limit, answers = request.limit, request.n or 1
     else:

@@ -8,8 +8,9 @@ most a hundredth of it lies idle in each.
 
 from __future__ import annotations
 
+import itertools
 import time
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -41,6 +42,7 @@ class Tab(msgspec.Struct, frozen=True, omit_defaults=True):
     spent: int = 0
     open: dict[str, tuple[int, float]] = {}
     late: dict[str, int] = {}
+    back: dict[str, int] = {}
 
     def at(self, now: float) -> Tab:
         """With a new minute's and a new month's counts at nothing, and without the dead."""
@@ -62,6 +64,15 @@ class Share(msgspec.Struct, frozen=True):
     tokens: int = 0
     nano: int = 0
     places: int = 0
+
+
+class Back(NamedTuple):
+    """What is given back of a minute and a month. Numbers of a process rise."""
+
+    left: Share
+    minute: int
+    month: str
+    number: int
 
 
 def month_of(moment: float) -> str:
@@ -107,23 +118,28 @@ def take(
     return after, Share(**got, places=open_.get(process, (0, 0.0))[0])
 
 
-def give_back(tab: Tab, left: Share, minute: int, month: str, process: str, now: float) -> Tab:
-    """The tab without what `process` has left of its shares of that minute and month, and with what it used beyond
-    them. It keeps `left.places`."""
+def give_back(tab: Tab, back: Back, process: str, now: float) -> Tab:
+    """The tab without what `process` has left of its shares, and with what it used beyond them. It keeps
+    `back.left.places`."""
+    left = back.left
     requests, tokens, nano = left.requests, left.tokens, left.nano
-    if minute != tab.minute:
+    if back.minute != tab.minute:
         requests, tokens = min(requests, 0), min(tokens, 0)
-    if month != tab.month:
+    if back.month != tab.month:
         nano = min(nano, 0)
+    if tab.back.get(process, 0) >= back.number:  # it was told before, and nobody heard that it was
+        requests = tokens = nano = 0
     open_ = {name: place for name, place in tab.open.items() if name != process}
     if left.places:
         open_[process] = (left.places, now + ALIVE_SECONDS)
+    others = {name: number for name, number in tab.back.items() if name != process}
     return msgspec.structs.replace(
         tab,
         requests=max(tab.requests - requests, 0),
         tokens=max(tab.tokens - tokens, 0),
         spent=max(tab.spent - nano, 0),
         open=open_,
+        back=dict([*others.items(), (process, back.number)][-_LATE:]),
     )
 
 
@@ -140,6 +156,7 @@ class Tabs:
 
     def __init__(self, records: RecordStore, process: str) -> None:
         self._records, self._process = records, process
+        self._numbers = itertools.count(1)
 
     def read(self, holder: str) -> Tab:
         record = self._records.get(COLLECTION, holder)
@@ -153,10 +170,16 @@ class Tabs:
             if self._put(holder, after, version):
                 return after, got
 
-    def give_back(self, holder: str, left: Share, minute: int, month: str) -> Tab:
+    def back(self, left: Share, minute: int, month: str) -> Back:
+        """What is to be given back, until that is known to be done."""
+        return Back(left, minute, month, next(self._numbers))
+
+    def give_back(self, holder: str, back: Back) -> Tab:
+        """The same again counts once, but for its places, which are those from now on; only the last that this process
+        gave back may come again."""
         while True:
             tab, version, now = self._now(holder)
-            after = give_back(tab, left, minute, month, self._process, now)
+            after = give_back(tab, back, self._process, now)
             if self._put(holder, after, version):
                 return after
 
@@ -183,13 +206,17 @@ class Tabs:
 
 def _part(whose: Holder, what: str, limit: int, taken: int, need: int, wait: float) -> int:
     if need > limit:
-        told = f"{limit} {what} a minute, and this one would take {need}"
-        never = _limited(whose, told, "request_exceeds_limit", None)
-        never.should_retry = False
-        raise never
+        raise too_large(whose, what, limit, need)
     if taken + need > limit:
         raise _limited(whose, f"{limit} {what} a minute", "rate_limit_exceeded", wait)
     return min(need + limit // _SHARE, limit - taken)
+
+
+def too_large(whose: Holder, what: str, limit: int, need: int) -> Overloaded:
+    told = f"{limit} {what} a minute, and this one would take {need}"
+    never = _limited(whose, told, "request_exceeds_limit", None)
+    never.should_retry = False
+    return never
 
 
 def _limited(whose: Holder, what: str, code: str, wait: float | None) -> Overloaded:

@@ -97,9 +97,11 @@ def performed(task: Task, route: str, kind: type[Any], prepare: Prepare, tools: 
         async def answer(stays: bool) -> None:
             await tools.load.enter()
             try:
+                price = tools.prices.of(version.name, version.base)
+                await tools.limiter.admit(exchange, who, request, len(body), price)
                 ready = await prepare(request, who, key)
-                size, price = len(body) + ready.size, tools.prices.of(version.name, version.base)
-                await tools.limiter.admit(exchange, who, request, size, price)
+                if ready.size:
+                    await tools.limiter.widen(exchange, request, len(body) + ready.size, price)
                 model = Model(models, version.name, refusal, request, wait=wait)
                 try:
                     await ask(exchange, model, ready, request, looked_up, stays)

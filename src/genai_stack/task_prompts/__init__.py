@@ -7,7 +7,7 @@ request's parameters choose. A name in braces is a place to fill in; braces arou
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,12 @@ PLACES: dict[Task, dict[str, bool]] = {
     "assistant": {"turns": True, "question": True},
 }
 """Per task the places that its `user` and `system` may have, and whether `user` must."""
+TOLD: dict[Task, tuple[tuple[str, ...], ...]] = {
+    "summarize": (("length",), ("style",)),
+    "classify": (("ask", "labels"),),
+    "translate": (("from",),),
+}
+"""Per task the places for what a request says beside its text: `user` or `system` must have one of each."""
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -65,7 +71,8 @@ def shipped(task: Task) -> Prompt:
 
 
 def overridden(task: Task, told: Mapping[str, Any]) -> Prompt:
-    """The shipped prompt with what `told` (`user`, `system`, `phrases`, `version`) puts in its place. Raises Misfit."""
+    """The shipped prompt with what `told` (`user`, `system`, `phrases`, `version`) puts in its place. Raises Misfit,
+    too where a parameter of a request would have no place."""
     base = shipped(task)
     phrases: Mapping[str, str] = told.get("phrases", {})
     for name in phrases:
@@ -76,11 +83,23 @@ def overridden(task: Task, told: Mapping[str, Any]) -> Prompt:
     for key in ("user", "system"):
         _check_places(task, key, told.get(key))
     for name, text in phrases.items():
-        known_here = set(_PLACE.findall(base.phrases[name]))
-        for place in _PLACE.findall(text):
+        known_here, found = _PLACE.findall(base.phrases[name]), _PLACE.findall(text)
+        for place in found:
             if place not in known_here:
                 raise Misfit(f"there is nothing for {{{place}}} here", "phrases", name)
-    return msgspec.structs.replace(base, **{**told, "phrases": {**base.phrases, **phrases}})
+        if missing := [place for place in known_here if place not in found]:
+            raise _ignoring(missing[:1], "phrases", name)
+    prompt = msgspec.structs.replace(base, **{**told, "phrases": {**base.phrases, **phrases}})
+    there = _PLACE.findall(f"{prompt.system}\n{prompt.user}")
+    for places in TOLD.get(task, ()):
+        if not any(place in there for place in places):
+            raise _ignoring(places, "user")
+    return prompt
+
+
+def _ignoring(places: Sequence[str], *key: str) -> Misfit:
+    which = " or ".join(f"{{{place}}}" for place in places)
+    return Misfit(f"{which} is missing: what a request says there would be ignored", *key)
 
 
 def _check_places(task: Task, key: str, text: str | None) -> None:

@@ -21,6 +21,8 @@ from .sources import Chunk, Search, by_relevance, chunks, groups
 ROOM = 256
 """Tokens of an answer that was given no `max_tokens`."""
 NO_VALUES: Values = {}
+CHARACTERS = 4
+"""Of a token, about."""
 GROUPS = 16
 """How often sources longer than the context are read, the most relevant ones first."""
 
@@ -43,10 +45,11 @@ async def answer(
     *,
     query: str | None = None,
     more: Values = NO_VALUES,
+    beside: Values = NO_VALUES,
 ) -> Answered:
     """The sources are read at once where they fit the context; else those first that have the question's words, until
     one part of them has the answer. `query` is searched for instead of the question; `more` fills further places of
-    the prompt."""
+    the prompt, `beside` has by the parameter what that is made of."""
     model.params["messages"] = "question" if request.vector_store_id else given(request)
     query = query or request.question
     sources = await chunks(request, query, search)
@@ -59,7 +62,9 @@ async def answer(
         try:
             said = await _ask(model, prompt, request, group, silent, tell, more)
         except TooLong as error:
-            waiting = await _smaller(model, query, group, error) + waiting
+            if len(group) == 1 and len(group[0].text) < SHORTEST:
+                raise error.blamed(_largest(request, beside)) from None
+            waiting = await _smaller(model, query, group) + waiting
             continue
         read, text, last = read + 1, said.text.strip(), said
         if _states(text, silent):
@@ -121,12 +126,22 @@ class Held:
             await self._tell(waiting)
 
 
-async def _smaller(model: Model, query: str, group: list[Chunk], long: TooLong) -> list[list[Chunk]]:
-    """The group in parts, the most relevant first. Raises the error where it can't be cut."""
+def _largest(request: AnswerRequest, beside: Values) -> str:
+    """The parameter that leaves no room for a source, however short."""
+    shown = [(e.passage, e.question, e.output or "") for e in request.examples or ()]
+    sizes = {
+        "question": len(request.question),
+        "examples": sum(len(text) for example in shown for text in example),
+        "max_tokens": (request.max_tokens or 0) * CHARACTERS,
+        **{param: len(text) for param, text in beside.items()},
+    }
+    return max(sizes, key=lambda param: sizes[param])
+
+
+async def _smaller(model: Model, query: str, group: list[Chunk]) -> list[list[Chunk]]:
+    """The group in parts, the most relevant first."""
     if len(group) == 1:
         only = group[0]
-        if len(only.text) < SHORTEST:
-            raise long.error from None
         half = len(only.text) // 2
         return [
             [_part(only, 0, half)],

@@ -46,5 +46,6 @@ async def assist(
         search,
         query=alone.query,
         more={"instructions": told},
+        beside={"conversation": memory.told, "instructions": request.instructions or ""},
     )
     return Assisted(alone.question, made)

@@ -43,7 +43,7 @@ async def _one(model: Model, prompt: Prompt, request: ClassifyRequest) -> Classi
     """Of a text in parts, the label with the most confidence in all of them together."""
     names = [label.name for label in request.named]
     examples = [({"text": e.text}, _json(e.output)) for e in request.examples or ()]
-    values = _values(prompt.phrase("one", labels=_listed(request.named, prompt)), names)
+    values = _values(prompt, "one", request.named)
     most = request.max_tokens or max(len(_json(name).encode()) for name in names) + 8
 
     async def each(part: str) -> LabelScore:
@@ -69,7 +69,7 @@ async def _several(model: Model, prompt: Prompt, request: ClassifyRequest) -> Cl
     """A label fits a text in parts if it fits one of them."""
     names = [label.name for label in request.named]
     examples = [({"text": e.text}, _flags(e.output, names)) for e in request.examples or ()]
-    values = _values(prompt.phrase("several", labels=_listed(request.named, prompt)), names)
+    values = _values(prompt, "several", request.named)
     most = request.max_tokens or len(_flags([], names).encode()) + 2 * len(names) + 8
     schema = {
         "type": "object",
@@ -114,17 +114,14 @@ def _places(said: Said, flags: dict[str, bool]) -> dict[str, tuple[int, bool]]:
     return found
 
 
-def _values(ask: str, names: list[str]) -> dict[str, str]:
-    return {"ask": ask, "labels": ", ".join(names)}
-
-
-def _listed(labels: list[Label], prompt: Prompt) -> str:
-    return ", ".join(
+def _values(prompt: Prompt, ask: str, labels: list[Label]) -> dict[str, str]:
+    listed = ", ".join(
         prompt.phrase("described", label=label.name, description=label.description)
         if label.description
         else label.name
         for label in labels
     )
+    return {"ask": prompt.phrase(ask, labels=listed), "labels": listed}
 
 
 def _flags(chosen: str | list[str], names: list[str]) -> str:

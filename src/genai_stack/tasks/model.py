@@ -90,10 +90,18 @@ class Said(NamedTuple):
 
 
 class TooLong(Exception):
-    """The prompt and the answer don't fit the model's context; `error` is what a client is told of it."""
+    """The prompt and the answer don't fit the model's context; `error` is what a client is told of it, unless another
+    parameter is `blamed`."""
 
-    def __init__(self, error: GenAIStackError) -> None:
-        self.error = error
+    def __init__(self, model: str, param: str, said: str) -> None:
+        self._model, self._said = model, said
+        self.error = self.blamed(param)
+
+    def blamed(self, param: str) -> ContextLengthExceeded:
+        return ContextLengthExceeded(
+            f"The {param} doesn't fit the context of '{self._model}' beside what it is to write: {self._said}",
+            param=param,
+        )
 
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -228,12 +236,7 @@ class Model:
     def _translated(self, error: GenAIStackError) -> Exception:
         """What a server says of the chat, said of the request that the chat was made of."""
         if error.status == 400 and _is_length(error):
-            told = ContextLengthExceeded(
-                f"The {self.params['messages']} doesn't fit the context of '{self.name}' beside what it is to write: "
-                f"{error.message}",
-                param=self.params["messages"],
-            )
-            return TooLong(told)
+            return TooLong(self.name, self.params["messages"], error.message)
         if error.param in self.params:
             param = self.params[error.param]
             error.message = error.message.replace(f"'{error.param}'", f"'{param}'")

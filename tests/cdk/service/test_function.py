@@ -259,7 +259,7 @@ def test_limits_and_words_travel_with_the_code(tmp_path: Any) -> None:
     from cdk.constructs import api_bundle
     from genai_stack.config import load_config, parse_config
 
-    words = 'Say "it"\n in \\ {target}: {text} ü\x7f'
+    words = 'Say "it"\n {from}in \\ {target}: {text} ü\x7f'
     own = {"model": "m", "prompt": words, "system": "", "phrases": {"from": "{source}!"}, "version": 2}
     text = "\n".join(f"{name} = {api_bundle._quoted(told)}" for name, told in own.items() if name != "phrases")
     tasks = parse_config(f"[tasks.translate]\n{text}\nphrases = {{from = '{{source}}!'}}").tasks

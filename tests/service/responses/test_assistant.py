@@ -16,6 +16,7 @@ from genai_stack.local.vectors import SqliteVectors
 from genai_stack.ports import Reply
 from genai_stack.service import ApiKeys, build_app
 from genai_stack.service.openapi import document
+from genai_stack.service.principal import Limits
 from genai_stack.service.responses.conversations import Conversations
 from tests.service.conftest import MASTER, Answer, Api, assert_problem
 from tests.service.fakes import serving
@@ -218,6 +219,32 @@ def test_instructions_and_what_a_conversation_was_told(stack: Stack, host: Assis
     assert "<|im_end|>" not in system["content"]
 
 
+@pytest.mark.parametrize(
+    ("task", "changes", "param"),
+    [
+        ("answer", {"question": "word " * 700}, "question"),
+        ("answer", {"max_tokens": 1000}, "max_tokens"),
+        ("answer", {"examples": [{"passage": "word " * 700, "question": "Who?", "output": None}]}, "examples"),
+        ("assistant", {"instructions": "word " * 700}, "instructions"),
+    ],
+)
+def test_what_leaves_no_room_for_a_source_is_named(
+    stack: Stack, host: AssistingHost, task: str, changes: Any, param: str
+) -> None:
+    asks = {"question": "What is sold?", "passages": [TEXT], **changes}
+    told = assert_problem(stack.api.post(f"/v1/tasks/{task}", asks), 400, param=param)
+    assert told["code"] == "context_length_exceeded"
+    assert told["message"].startswith(f"The {param} doesn't fit")
+    assert host.bodies == []
+
+
+def test_a_conversation_that_leaves_no_room_for_a_source_is_named(stack: Stack, host: AssistingHost) -> None:
+    with stack.client() as client:
+        talk = client.conversations.create(items=[{"role": "system", "content": "word " * 700}])
+    told = assert_problem(post(stack, "What is sold?", conversation=talk.id), 400, param="conversation")
+    assert told["code"] == "context_length_exceeded"
+
+
 def test_calls_of_functions_are_no_part_of_a_turn(stack: Stack, host: AssistingHost) -> None:
     items: Any = [
         {"role": "assistant", "content": "Welcome."},
@@ -326,6 +353,48 @@ def test_a_turn_sent_again_is_one_turn(
         assert said(stack, answer["conversation"]) == (before + turn if into else turn)
     other = post(stack, "Another?", headers=key)
     assert other.status == 409
+
+
+def read_whole(patch: pytest.MonkeyPatch) -> list[str]:
+    """The conversations that were read since, one for each time."""
+    reads: list[str] = []
+    opened = Conversations.opened
+
+    def counted(self: Any, tenant: str, id: str | None, key: bytes | None, asked: str) -> Any:
+        reads.append(id or "")
+        return opened(self, tenant, id, key, asked)
+
+    patch.setattr(Conversations, "opened", counted)
+    return reads
+
+
+def test_a_conversation_is_read_for_those_alone_who_may_ask(
+    stack: Stack, host: AssistingHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, key = stack.api.keys.create("one", limits=Limits(requests_per_minute=1))
+    reads = read_whole(monkeypatch)
+    talk = stack.api.call("POST", "/v1/conversations", {}, key=key).json()["id"]
+    statuses = [post(stack, "What is sold?", key=key, conversation=talk).status for _ in range(4)]
+    assert statuses[0] == 200
+    assert statuses.count(429) >= 2
+    assert len(reads) == statuses.count(200)
+
+
+def test_what_was_said_before_counts_for_the_limits(stack: Stack, host: AssistingHost) -> None:
+    limits = Limits(requests_per_minute=1, tokens_per_minute=2000)
+    _, key = stack.api.keys.create("tokens", limits=limits)
+    talk = stack.api.call("POST", "/v1/conversations", {}, key=key).json()["id"]
+    turn = [{"role": "user", "content": "word " * 2000}, {"role": "assistant", "content": "So it is."}]
+    said = stack.api.call("POST", f"/v1/conversations/{talk}/items", {"items": turn}, key=key)
+    assert said.status == 200
+    never, *later = [
+        post(stack, "Is it old?", key=key, conversation=talk, store=store) for store in (False, False, True)
+    ]
+    assert assert_problem(never, 429)["code"] == "request_exceeds_limit"
+    assert never.headers["x-should-retry"] == "false"
+    codes = [assert_problem(answer, 429)["code"] for answer in later]
+    assert "rate_limit_exceeded" in codes, "what was read and refused counts as a request"
+    assert host.bodies == []
 
 
 def test_batches_have_no_memory(stack: Stack, host: AssistingHost) -> None:

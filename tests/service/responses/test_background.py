@@ -131,6 +131,29 @@ def test_the_same_create_again(client: openai.OpenAI, host: TalkHost) -> None:
     assert len(host.chats) == 1
 
 
+def test_one_whose_key_can_t_be_noted_runs_all_the_same(
+    client: openai.OpenAI, host: TalkHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create() -> Any:
+        key = {"Idempotency-Key": "k-unnoted"}
+        return client.with_options(max_retries=0).responses.create(
+            model=CHAT, input="Hi", background=True, extra_headers=key
+        )
+
+    def away(*_: Any) -> None:
+        raise OSError("the store is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Once, "made", away)
+        made = create()
+    assert made.status == "queued"
+    assert until(client, made.id, "completed").output_text == "Hello there"
+    assert create().id == made.id
+    client.responses.delete(made.id)
+    with pytest.raises(openai.ConflictError):
+        create()
+
+
 def test_the_same_streamed_create_again_follows_it(client: openai.OpenAI, host: TalkHost) -> None:
     def create() -> Any:
         headers = {"Idempotency-Key": "followed"}

@@ -9,7 +9,9 @@ from typing import Any
 import openai
 import pytest
 
+from genai_stack.service.principal import Limits
 from genai_stack.service.responses import overflow
+from genai_stack.service.responses.responses import Responses
 from tests.service.fakes import CHAT
 from tests.service.resources.conftest import Stack
 from tests.service.responses.talking import TalkHost
@@ -109,3 +111,37 @@ def test_what_is_referred_to_is_bounded_however_often(
         with pytest.raises(openai.BadRequestError) as caught:
             client.responses.create(model=CHAT, input=references, store=False, **more)
         assert (caught.value.param, caught.value.code) == ("input", "history_too_large")
+
+
+def test_what_is_gone_on_from_is_read_for_those_alone_who_may_ask(
+    stack: Stack, host: TalkHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {"one": Limits(requests_per_minute=1), "few": Limits(tokens_per_minute=2000)}
+    keys = {
+        name: stack.api.keys.create(name, tenant="goes-on", limits=each)[1] for name, each in limits.items()
+    }
+    reads: list[str | None] = []
+    history = Responses.history
+
+    def counted(self: Any, tenant: str, previous: str | None, conversation: str | None) -> Any:
+        reads.append(conversation)
+        return history(self, tenant, previous, conversation)
+
+    monkeypatch.setattr(Responses, "history", counted)
+    with stack.client(keys["one"]) as mine:
+        talk = mine.conversations.create(items=[{"role": "user", "content": "word " * 2000}]).id
+        answered, refused = 0, []
+        for _ in range(4):
+            try:
+                mine.responses.create(model=CHAT, input="Hi", conversation=talk)
+                answered += 1
+            except openai.RateLimitError as error:
+                refused.append(error.code)
+    assert answered in (1, 2)
+    assert set(refused) == {"rate_limit_exceeded"}
+    assert reads == [talk] * answered
+    asked = len(host.chats)
+    with stack.client(keys["few"]) as mine, pytest.raises(openai.RateLimitError) as caught:
+        mine.responses.create(model=CHAT, input="Hi", conversation=talk)
+    assert caught.value.code == "request_exceeds_limit"
+    assert len(host.chats) == asked

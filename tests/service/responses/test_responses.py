@@ -6,10 +6,12 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 from pydantic import BaseModel
 
+from genai_stack.service.responses.responses import Responses
 from tests.service.conftest import MASTER, assert_problem
 from tests.service.fakes import CHAT, EMBED
 from tests.service.resources.conftest import Stack
@@ -306,6 +308,27 @@ def test_the_same_create_again_has_one_effect(client: openai.OpenAI, host: TalkH
         assert [event.sequence_number for event in events] == list(range(len(events)))
         assert events[-1].response.output_text == "Hello there"
     assert len(host.chats) == 2
+
+
+def test_a_stream_ends_with_what_is_kept(
+    client: openai.OpenAI, host: TalkHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another process of the API was there first with the same Idempotency-Key."""
+    keep = Responses.keep
+
+    def beaten(self: Any, tenant: str, claim: Any, key: Any, response: Any, given: Any) -> Any:
+        theirs = msgspec.structs.replace(response, metadata={"made": "elsewhere"})
+        keep(self, tenant, claim, key, theirs, given)
+        return keep(self, tenant, claim, key, response, given)
+
+    monkeypatch.setattr(Responses, "keep", beaten)
+    with client.responses.create(
+        model=CHAT, input="Hi", stream=True, extra_headers={"Idempotency-Key": "k-beaten"}
+    ) as stream:
+        *_, last = stream
+    assert last.type == "response.completed"
+    assert last.response.metadata == {"made": "elsewhere"}
+    assert client.responses.retrieve(last.response.id).metadata == last.response.metadata
 
 
 def test_another_tenant_sees_nothing(client: openai.OpenAI, stack: Stack, host: TalkHost) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,8 +13,16 @@ import openai
 import pytest
 
 from genai_stack.errors import Overloaded
+from genai_stack.local.objects import DirectoryObjects
+from genai_stack.protocol.videos import VideoError, VideoRequest
 from genai_stack.service import ApiKeys, build_app
+from genai_stack.service.resources.once import Once
 from genai_stack.service.videos import records as records_of
+from genai_stack.service.videos.places import PLACES, Places
+from genai_stack.service.videos.records import StoredVideo
+from genai_stack.service.videos.videos import Videos
+from tests.aws.account import account
+from tests.contracts.adapters import RECORDS
 from tests.service.conftest import MASTER, Api
 from tests.service.fakes import serving
 from tests.service.resources.conftest import Stack
@@ -105,6 +114,63 @@ def test_the_same_create_twenty_times(client: openai.OpenAI, host: LongHost) -> 
     with ThreadPoolExecutor(20) as pool:
         made = set(pool.map(lambda _: client.videos.create(prompt="a", extra_headers=headers).id, range(20)))
     assert len(made) == len(host.asked) == 1
+
+
+def test_a_tenant_has_so_many_with_the_host(frozen: Frozen, host: LongHost) -> None:
+    _, key = frozen.stack.api.keys.create("many", tenant="many")
+    with frozen.stack.client(key) as mine, frozen.stack.client(frozen.stack.other) as theirs:
+        host.failure = Overloaded("Too many wait; try again.")
+        for _ in range(PLACES + 1):  # which leaves none taken
+            with pytest.raises(openai.RateLimitError, match="Too many"):
+                mine.videos.create(prompt="rain")
+        host.failure = None
+        once = {"Idempotency-Key": "first"}
+        first = mine.videos.create(prompt="first", extra_headers=once)
+        made = [mine.videos.create(prompt="rain") for _ in range(PLACES - 1)]
+        for _ in range(2):
+            with pytest.raises(openai.RateLimitError, match="wait for one to end") as caught:
+                mine.videos.create(prompt="rain")
+        assert caught.value.code == "too_many_videos"
+        assert caught.value.response.headers["x-should-retry"] == "false"
+        assert len(host.asked) == len(mine.videos.list().data) == PLACES
+        assert mine.videos.create(prompt="first", extra_headers=once).id == first.id
+        theirs.videos.delete(theirs.videos.create(prompt="snow").id)
+        mine.videos.delete(made[0].id)
+        host.made["q1"] = MP4  # nobody has looked yet
+        host.made["q2"] = MP4
+        mine.videos.create(prompt="rain")
+        mine.videos.create(prompt="rain")
+        with pytest.raises(openai.RateLimitError):
+            mine.videos.create(prompt="rain")
+
+
+@pytest.mark.parametrize("adapter", RECORDS)
+def test_processes_never_take_more_places_together(
+    adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in account().environment.items():
+        monkeypatch.setenv(name, value)
+    records = RECORDS[adapter](tmp_path)
+    videos = Videos(DirectoryObjects(tmp_path / "objects"), records, Once(records), long_work=LongHost())
+
+    def take(_: int) -> str | None:
+        claim, _ = videos.claim("me", None, "")
+        videos.queue("me", claim, StoredVideo(claim.id, 1, "key", VideoRequest("rain", "films")))
+        try:
+            Places(records, videos).take("me", claim.id)
+        except Overloaded:
+            videos.unmade("me", claim.id)
+            return None
+        return claim.id
+
+    with ThreadPoolExecutor(PLACES) as pool:
+        taken = [id for id in pool.map(take, range(2 * PLACES)) if id is not None]
+    assert len(taken) == PLACES
+    Places(records, videos).take("me", taken[0])
+    assert take(0) is None
+    videos.fail("me", taken[3], VideoError("server_error", "x"))
+    assert take(0) is not None
+    assert take(0) is None
 
 
 def test_deleting_one_withdraws_it(frozen: Frozen, host: LongHost) -> None:

@@ -166,12 +166,18 @@ class VideosMachine(RuleBasedStateMachine):
         self.past += LEASE_SECONDS + 1
         self.open()
 
-    @rule()
-    def a_month_passes(self) -> None:
+    @rule(sweeps=st.booleans())
+    def a_month_passes(self, sweeps: bool) -> None:
         for name in self.there:
             self.look(name)
         self.past += KEPT_SECONDS + 1
         self.there = {name: status for name, status in self.there.items() if status != "completed"}
+        if sweeps:  # then what has expired is gone before anybody looks
+            self.videos.sweep()
+            query = self.services.records.query
+            left = [record.id for tenant in ("one", "two") for record in query(f"videos/{tenant}")]
+            assert sorted(left) == sorted(id for _, id in self.there)
+            assert self.services.objects.list("files/") == []
 
     @rule(name=consumes(made))
     def foreign(self, name: Name) -> None:

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from genai_stack import choices
+from genai_stack.config import SpotConfig
 from genai_stack.findings import Finding
 from genai_stack.machines import MACHINES, family
 
@@ -18,8 +21,7 @@ def fleet_quotas(place: Place) -> Iterator[Finding]:
     quotas = _quotas(place, "ec2")
     training = place.config.training
     spot, many = training.spot, training.multi_node
-    first = MACHINES[spot.instances[0]].vcpus
-    yield _vcpus("spot queue", quotas, _spot_quota(spot.instances[0], quotas), first, spot.max_vcpus)
+    yield from _spot(quotas, spot)
     needed = MACHINES[many.instance].vcpus * many.nodes
     if many.capacity_reservation:
         yield Finding("quota", "ok", f"multi-node queue: runs in {many.capacity_reservation}")
@@ -91,6 +93,22 @@ def _quotas(place: Place, service: str) -> dict[str, float]:
     client = place.make("service-quotas")
     pages = client.get_paginator("list_service_quotas").paginate(ServiceCode=service)
     return {one["QuotaName"]: float(one["Value"]) for page in pages for one in page["Quotas"]}
+
+
+def _spot(quotas: Mapping[str, float], spot: SpotConfig) -> Iterator[Finding]:
+    """One finding for each quota that the queue's machines count for. Batch takes what it gets: it fails where none of
+    them has room for a machine."""
+    kinds: dict[str, list[str]] = {}
+    for instance in spot.instances:
+        kinds.setdefault(_spot_quota(instance, quotas), []).append(instance)
+    found = []
+    for name, instances in kinds.items():
+        queue = "spot queue" if len(kinds) == 1 else f"spot queue ({', '.join(instances)})"
+        least = min(MACHINES[instance].vcpus for instance in instances)
+        found.append(_vcpus(queue, quotas, name, least, spot.max_vcpus))
+    all_fail = all(one.state == "fail" for one in found)
+    for one in found:
+        yield one if all_fail or one.state != "fail" else msgspec.structs.replace(one, state="warn")
 
 
 def _on_demand_quota(instance: str) -> str:

@@ -13,7 +13,7 @@ import time
 import msgspec
 
 from ...errors import ConditionFailed, Conflict
-from ...ports import RecordStore
+from ...ports import Record, RecordStore
 
 COLLECTION = "idempotency"
 KEPT_SECONDS = 86_400.0
@@ -35,18 +35,14 @@ class Once:
     def claim(self, tenant: str, key: bytes | None, asked: str, fresh: str) -> Claim:
         """The claim on `key`: the one there is, else a new one for the id `fresh`. `asked` tells requests apart. Raises
         Conflict when the key was used for another request."""
-        new = Claim(hashlib.sha256(asked.encode()).hexdigest(), fresh, time.time())
+        new = Claim(_digest(asked), fresh, time.time())
         if key is None:
             return new
         place, id = _place(tenant, key)
         while True:
             record = self._records.get(place, id)
-            if record is not None:
-                there = msgspec.convert(record.item, Claim)
-                if there.created > new.created - KEPT_SECONDS:
-                    if there.digest != new.digest:
-                        raise reused()
-                    return there
+            if (there := _counting(record, asked)) is not None:
+                return there
             try:
                 version = record.version if record else 0
                 expires = new.created + KEPT_SECONDS
@@ -55,12 +51,30 @@ class Once:
             except ConditionFailed:
                 continue
 
+    def found(self, tenant: str, key: bytes | None, asked: str) -> Claim | None:
+        """The claim there is on `key`, making none. Raises Conflict as `claim` does."""
+        return None if key is None else _counting(self._records.get(*_place(tenant, key)), asked)
+
     def made(self, tenant: str, key: bytes | None, claim: Claim) -> None:
         """Notes that what the claim is for is there."""
         if key is not None and not claim.made:
             place, id = _place(tenant, key)
             item = msgspec.to_builtins(msgspec.structs.replace(claim, made=True))
             self._records.put(place, id, item, expires=claim.created + KEPT_SECONDS)
+
+
+def _counting(record: Record | None, asked: str) -> Claim | None:
+    """The claim that a record has, while it counts. Raises Conflict when it is for another request."""
+    there = msgspec.convert(record.item, Claim) if record else None
+    if there is None or there.created <= time.time() - KEPT_SECONDS:
+        return None
+    if there.digest != _digest(asked):
+        raise reused()
+    return there
+
+
+def _digest(asked: str) -> str:
+    return hashlib.sha256(asked.encode()).hexdigest()
 
 
 def reused() -> Conflict:

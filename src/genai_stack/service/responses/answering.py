@@ -69,7 +69,10 @@ class Answering:
         version: ModelVersion,
         given: list[Item],
     ) -> Asked:
-        """Admitted by the key's limits. Raises NotFound, RequestError, Overloaded, OutOfBudget."""
+        """Admitted by the key's limits: by itself first, and then with what it goes on from. Raises NotFound,
+        RequestError, Overloaded, OutOfBudget."""
+        price = self._prices.of(version.name, version.base)
+        await self._limiter.admit(exchange, by, request, len(msgspec.json.encode(given)), price)
         before = await asyncio.to_thread(
             self._responses.history, by.tenant, request.previous_response_id, request.conversation_id
         )
@@ -89,8 +92,7 @@ class Answering:
             chat = decode(ChatRequest, body)
         except RequestError as error:
             raise translated(error, request) from error
-        price = self._prices.of(version.name, version.base)
-        await self._limiter.admit(exchange, by, chat, len(body), price)
+        await self._limiter.widen(exchange, chat, len(body), price)
         return Asked(by, request, version, given, items)
 
     async def run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -157,10 +158,14 @@ class Responses:
         runs it."""
         alive = self._clock() + records_of.LEASE_SECONDS
         new = self._stored(Body(response, given), background=True, streamed=streamed, alive=alive)
-        if not (added := self._shelf.add(tenant, new)):
+        if not self._shelf.add(tenant, new):
             self._overflow.drop(new.body.blob)
-        self._once.made(tenant, key, claim)
-        return self._shown(self._shelf.get(tenant, claim.id)), added
+            self._once.made(tenant, key, claim)
+            return self._shown(self._shelf.get(tenant, claim.id)), False
+        # From here on it has to run: whoever sends the request again finds it, and notes that it was made.
+        with suppress(Exception):
+            self._once.made(tenant, key, claim)
+        return response, True
 
     def begin(self, tenant: str, id: str) -> StoredResponse:
         return self._shelf.change(tenant, id, records_of.begun)

@@ -135,7 +135,9 @@ def routes(
                         if not sender.number:
                             await sender.send(run.telling("created"))
                         await sender.send(event)
-                await asyncio.to_thread(responses.keep, asked.by.tenant, claim, key, run.response, asked.given)
+                run.response = await asyncio.to_thread(
+                    responses.keep, asked.by.tenant, claim, key, run.response, asked.given
+                )
             last = run.ending()
         except ClientGone:
             if run is not None:

@@ -32,6 +32,7 @@ from ..resources.files import Files
 from ..resources.once import Claim, Once
 from .asking import asked, film_form
 from .behind import ROUTE, Behind, Work
+from .places import Places
 from .records import StoredVideo
 from .videos import Videos
 
@@ -42,10 +43,12 @@ LOOK_SECONDS = 0.05
 
 
 class Films(NamedTuple):
-    """`close` ends what runs in the background, and comes before the end of what it uses."""
+    """`close` ends what runs in the background, and comes before the end of what it uses. `sweep` removes what has
+    expired; it waits on stores: call it in a thread."""
 
     routes: dict[str, dict[str, Handler]]
     close: Callable[[], Awaitable[None]]
+    sweep: Callable[[], None]
 
 
 def films(
@@ -64,14 +67,15 @@ def films(
     long_work = services.long_work
     videos = Videos(services.objects, services.records, Once(services.records), charges, long_work)
     behind = Behind(videos, services.models) if lasting and long_work is None else None
-    making = Making(videos, behind, long_work, catalogue, limiter, prices)
+    places = Places(services.records, videos)
+    making = Making(videos, behind, long_work, places, catalogue, limiter, prices)
     most = config.service.max_body_bytes
 
     async def close() -> None:
         if behind is not None:
             await behind.close()
 
-    return Films(_routes(videos, making, charges, load, files, most), close)
+    return Films(_routes(videos, making, charges, load, files, most), close, videos.sweep)
 
 
 class Making(NamedTuple):
@@ -80,28 +84,35 @@ class Making(NamedTuple):
     videos: Videos
     behind: Behind | None
     long_work: LongWork | None
+    places: Places
     catalogue: Catalogue
     limiter: Limiter
     prices: Prices
+
+    async def again(self, exchange: Exchange, by: Principal, asked: str) -> StoredVideo | None:
+        """The film of a request that was sent before with the same key, whatever else has changed since. Raises
+        Conflict."""
+        key = idempotency_key(exchange)
+        there = await asyncio.to_thread(self.videos.again, by.tenant, key, asked)
+        return await self._there(exchange, by, there)
 
     async def make(
         self,
         exchange: Exchange,
         by: Principal,
+        asked: str,
         request: VideoRequest,
         reference: bytes | None,
         of: str | None = None,
     ) -> StoredVideo:
-        """The film that is asked for, once per key. Raises NotFound, RequestError, Conflict, Overloaded, OutOfBudget,
-        and what the model's host does."""
+        """The film that is asked for, once per key; `asked` tells requests apart. Raises NotFound, RequestError,
+        Conflict, Overloaded, OutOfBudget, and what the model's host does."""
         wait, key = intake.patience(exchange), idempotency_key(exchange)
         version = await model_for(self.catalogue, by, request.model, "video")
         exchange.model, exchange.base = version.name, version.base
         request = msgspec.structs.replace(request, model=version.name)
-        digest = hashlib.sha256(reference or b"").hexdigest()
-        claim, there = await asyncio.to_thread(self.videos.claim, by.tenant, key, f"{request} {digest} {of}")
-        if there is not None and (self.long_work is None or there.order is not None or there.ended):
-            exchange.charged = True  # with the film
+        claim, before = await asyncio.to_thread(self.videos.claim, by.tenant, key, asked)
+        if (there := await self._there(exchange, by, before)) is not None:
             return there
         with ExitStack() as place:
             if self.behind is not None:
@@ -140,13 +151,10 @@ class Making(NamedTuple):
             video, added = await asyncio.to_thread(self.videos.queue, tenant, claim, new)
             if added:
                 break
-            there: StoredVideo | None = video
-            while there is not None and there.order is None and not there.ended:
-                await asyncio.sleep(LOOK_SECONDS)
-                there = await asyncio.to_thread(self.videos.find, tenant, claim.id)
-            if there is not None:
+            if (there := await self._handed_over(tenant, video)) is not None:
                 return there
         try:
+            await asyncio.to_thread(self.places.take, tenant, claim.id)
             order = await host.order(new.model, ROUTE, body, kind=kind)
         except BaseException:
             await asyncio.to_thread(self.videos.unmade, tenant, claim.id)
@@ -154,6 +162,22 @@ class Making(NamedTuple):
         video = await asyncio.to_thread(self.videos.ordered, tenant, claim.id, order)
         await asyncio.to_thread(self.videos.made, tenant, key, claim)
         return video
+
+    async def _there(self, exchange: Exchange, by: Principal, video: StoredVideo | None) -> StoredVideo | None:
+        if video is not None and self.long_work is not None:
+            video = await self._handed_over(by.tenant, video)
+        if video is not None:
+            exchange.model, exchange.base = video.model, video.base
+            exchange.charged = True  # with the film
+        return video
+
+    async def _handed_over(self, tenant: str, video: StoredVideo) -> StoredVideo | None:
+        """A film that another request makes, once its host has it; None where that refused it."""
+        there: StoredVideo | None = video
+        while there is not None and there.order is None and not there.ended:
+            await asyncio.sleep(LOOK_SECONDS)
+            there = await asyncio.to_thread(self.videos.find, tenant, video.id)
+        return there
 
 
 def _routes(
@@ -169,12 +193,18 @@ def _routes(
         check()
         by = principal(exchange)
         request, reference = await asked(exchange, files, by, most)
-        await _show(exchange, await making.make(exchange, by, request, reference))
+        told = f"{request} {hashlib.sha256(reference or b'').hexdigest()}"
+        video = await making.again(exchange, by, told)
+        await _show(exchange, video or await making.make(exchange, by, told, request, reference))
 
     async def remix(exchange: Exchange) -> None:
         check()
         by, id = principal(exchange), path_id(exchange)
         wanted = decode(RemixRequest, await intake.body(exchange, most))
+        told = f"remix {id} {wanted.prompt}"
+        if (made := await making.again(exchange, by, told)) is not None:
+            await _show(exchange, made)
+            return
         video, blob = await asyncio.to_thread(videos.content, by.tenant, id)
         if blob.bytes > most:
             raise TooLarge(
@@ -183,7 +213,7 @@ def _routes(
             )
         film = await asyncio.to_thread(lambda: b"".join(videos.read(blob)))
         request = msgspec.structs.replace(video.asked, prompt=wanted.prompt)
-        await _show(exchange, await making.make(exchange, by, request, film, id))
+        await _show(exchange, await making.make(exchange, by, told, request, film, id))
 
     async def list_(exchange: Exchange) -> None:
         asked_for = page(query(exchange, "after", "limit", "order"), default=20, most=100)

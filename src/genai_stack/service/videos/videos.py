@@ -23,6 +23,11 @@ from ..resources.unfiled import Unfiled
 from . import records as records_of
 from .records import Spent, StoredVideo
 
+ALL = "videos-all"
+"""Of every tenant, in the order in which they began: those that may expire."""
+SWEPT = 5
+"""Films that a new one looks over, oldest first, for those that have expired."""
+
 
 class Videos:
     """All of it waits on stores: call it in a thread. `stop` ends the work on a film of this process, and returns at
@@ -39,6 +44,7 @@ class Videos:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._objects, self._unfiled, self._once = objects, Unfiled(objects, records), once
+        self._records = records
         self._charges, self._long_work, self._clock = charges, long_work, clock
         self._shelf = Shelf(records, StoredVideo, "videos", "video_", "video")
         self.stop: Callable[[str], None] = _nothing
@@ -46,19 +52,28 @@ class Videos:
     def claim(self, tenant: str, key: bytes | None, asked: str) -> tuple[Claim, StoredVideo | None]:
         """The id of a film to make, and the film where it was made before. Raises Conflict."""
         claim = self._once.claim(tenant, key, f"videos {asked}", self._shelf.new_id())
-        if key is None:
-            return claim, None
+        return claim, None if key is None else self._of(tenant, claim)
+
+    def again(self, tenant: str, key: bytes | None, asked: str) -> StoredVideo | None:
+        """The film where it was made before with that key. Raises Conflict."""
+        claim = self._once.found(tenant, key, f"videos {asked}")
+        return None if claim is None else self._of(tenant, claim)
+
+    def _of(self, tenant: str, claim: Claim) -> StoredVideo | None:
         if (there := self.find(tenant, claim.id)) is not None:
-            return claim, there
+            return there
         if claim.made:
             raise gone(claim)
-        return claim, None
+        return None
 
     def queue(self, tenant: str, claim: Claim, video: StoredVideo) -> tuple[StoredVideo, bool]:
         """The film before anything is done for it, with a promise that it will be; and whether it is new, so that
         nobody else makes it."""
-        new = msgspec.structs.replace(video, alive=self._clock() + records_of.LEASE_SECONDS)
-        added = self._shelf.add(tenant, new)
+        with suppress(GenAIStackError):
+            self.sweep(SWEPT)
+        now = self._clock()
+        self._records.put(ALL, claim.id, {"tenant": tenant, "at": now})
+        added = self._shelf.add(tenant, msgspec.structs.replace(video, alive=now + records_of.LEASE_SECONDS))
         return self.get(tenant, claim.id), added
 
     def made(self, tenant: str, key: bytes | None, claim: Claim) -> None:
@@ -67,7 +82,7 @@ class Videos:
 
     def unmade(self, tenant: str, id: str) -> None:
         """A film that its host refused before anybody was told of it."""
-        self._shelf.remove(tenant, id)
+        self._removed(tenant, id)
 
     def ordered(self, tenant: str, id: str, order: Order) -> StoredVideo:
         """Its host has it; of one that was deleted or given up meanwhile nothing is kept. Raises NotFound."""
@@ -128,6 +143,25 @@ class Videos:
             raise self.absent(id)
         return video
 
+    def over(self, tenant: str, id: str, *, look: bool) -> bool:
+        """Whether nothing is made of it any more: by what is kept of it, or after a `look` at its host."""
+        video = self.find(tenant, id) if look else self._shelf.find(tenant, id)
+        return video is None or video.ended or video.leaving
+
+    def sweep(self, most: int = 1_000_000) -> None:
+        """Removes what has expired of the `most` oldest films, whosever they are."""
+        after: str | None = None
+        while most > 0 and (rows := self._records.query(ALL, after=after, limit=min(most, 100))):
+            for row in rows:
+                if row.item["at"] > self._clock() - records_of.KEPT_SECONDS:
+                    return  # and so are those that came later
+                tenant = str(row.item["tenant"])
+                video = self.find(tenant, row.id)
+                stays = video is not None and video.fault is not None
+                if stays or self._shelf.find(tenant, row.id) is None:
+                    self._records.delete(ALL, row.id)
+            most, after = most - len(rows), rows[-1].id
+
     def absent(self, id: str) -> NotFound:
         return self._shelf.absent(id)
 
@@ -182,7 +216,11 @@ class Videos:
             self._objects.delete(video.content.key)
         if video.order is not None and self._long_work is not None:
             self._long_work.withdraw(video.order)
-        self._shelf.remove(tenant, video.id)
+        self._removed(tenant, video.id)
+
+    def _removed(self, tenant: str, id: str) -> None:
+        self._shelf.remove(tenant, id)
+        self._records.delete(ALL, id)
 
     def _looked_at(self, tenant: str, video: StoredVideo) -> StoredVideo:
         """What a store can't do now, the next look does."""
