@@ -3,6 +3,7 @@ files that take longest come first, so that no process is left with one when the
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import sys
@@ -48,6 +49,9 @@ settings.register_profile(
     phases=[phase for phase in Phase if phase is not Phase.explain],
 )
 settings.load_profile("any-machine")
+# A process of the suite loads torch, transformers, moto and the CDK: millions of objects that stay for good. Looking
+# through them for garbage as often as Python does by itself is a sixth of all it does.
+gc.set_threshold(50_000, 20, 20)
 # Threads that spin while they wait make training ten times slower on a machine that does something else as well.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
