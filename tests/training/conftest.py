@@ -46,7 +46,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path
     return directory
 
 
-def written_spec(folder: Path, base: Path, name: str = "run", **changes: Any) -> Path:
+def written_spec(folder: Path, base: Path, /, name: str = "run", **changes: Any) -> Path:
     """A spec of a short run on `base`; keywords replace its keys."""
     data = write_lines(folder / "train.jsonl", CHATS)
     spec: dict[str, Any] = {
