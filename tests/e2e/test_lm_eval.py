@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from genai_stack import builtin
-from tests.bulk.tasks import write_task
+from tests.bulk.tasks import harness_here, write_task
 from tests.live import Live
 
 
@@ -40,10 +40,7 @@ def test_the_api_and_the_weights_score_the_same(
     live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("lm_eval")
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    harness_here(monkeypatch, tmp_path / "hf")
     monkeypatch.setenv("OPENAI_API_KEY", live.key)
     tasks, weights = write_task(tmp_path / "tasks"), str(builtin.model_dir())
     api = {"model": "builtin", "base_url": f"{live.base_url}/completions", "tokenizer": weights}
