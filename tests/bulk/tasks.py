@@ -55,8 +55,8 @@ def write_task(directory: Path, name: str = "small_world") -> Path:
 
 
 def harness_here(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """lm-eval in this process: data sets are kept in `folder` and not looked for on the hub, and pip isn't asked for all
-    that is installed."""
+    """lm-eval in this process: data sets are kept in `folder` and not looked for on the hub; pip isn't asked what is
+    installed."""
     import datasets
     import lm_eval.evaluator
 
