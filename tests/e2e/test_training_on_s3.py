@@ -71,7 +71,7 @@ def test_a_run_goes_on_where_another_machine_left_it(
     while time.monotonic() < deadline and first.poll() is None:
         if any(info.key.endswith("/manifest.json") for info in objects.list(committed)):
             break
-        time.sleep(0.05)
+        time.sleep(0.2)
     first.send_signal(signal.SIGTERM)
     _, said = first.communicate(timeout=240)
     assert first.returncode == 75, said
