@@ -3,8 +3,11 @@ files that take longest come first, so that no process is left with one when the
 
 from __future__ import annotations
 
+import gc
 import ipaddress
+import itertools
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +51,11 @@ settings.register_profile(
     phases=[phase for phase in Phase if phase is not Phase.explain],
 )
 settings.load_profile("any-machine")
+# A process of the suite loads torch, transformers, moto and the CDK: millions of objects that stay for good. Looking
+# through them for garbage as often as Python does by itself is a sixth of all it does; see _set_aside, too.
+gc.set_threshold(50_000, 20, 20)
+MANY = 400
+NUMBERS = itertools.count()
 # Threads that spin while they wait make training ten times slower on a machine that does something else as well.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -61,6 +69,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     place = {here / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+def pytest_collection_finish() -> None:
+    _set_aside()
+
+
+def pytest_runtest_logfinish() -> None:
+    _set_aside()
+
+
+def _set_aside() -> None:
+    """Once many modules were loaded, what they made is garbage never more: accelerate collects at the start of each
+    training, which took longer than all of a short one."""
+    global loaded
+    if len(sys.modules) > loaded + MANY:
+        loaded = len(sys.modules)
+        gc.collect()
+        gc.freeze()
+
+
+loaded = 0
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As pytest's own, numbered by counting: pytest looks through all the folders there are for the next number, which
+    takes longer than many a test."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    path = tmp_path_factory.getbasetemp() / f"{name}{next(NUMBERS)}"
+    path.mkdir(mode=0o700)
+    return path
 
 
 @pytest.fixture(autouse=True)

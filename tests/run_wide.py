@@ -12,8 +12,7 @@ import pytest
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """The folder that `make` filled; whoever else asks meanwhile waits for it. Nobody changes what is in it."""
-    own = factory.getbasetemp()
-    root = own.parent if own.name.startswith("popen-") else own  # xdist's workers have theirs side by side
+    root = _root(factory)
     folder = root / f"made-{name}"
     with (root / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -24,3 +23,15 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             make(partial)
             partial.rename(folder)
     return folder
+
+
+def compiled_models(factory: pytest.TempPathFactory) -> Path:
+    """The engine's forms of models, for homes to have as their `engine`. Each is named by what it is made of."""
+    folder = _root(factory) / "engine"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _root(factory: pytest.TempPathFactory) -> Path:
+    own = factory.getbasetemp()
+    return own.parent if own.name.startswith("popen-") else own  # xdist's workers have theirs side by side

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +41,7 @@ ASKED = (
     *("s3vectors", "sagemaker-runtime", "ssm"),
 )
 """The services the API asks, by the names of botocore's models; the other four hundred stay behind."""
+STATEMENTS = (ast.stmt, ast.ExceptHandler, ast.match_case)
 SOURCES = (".c", ".h", ".hash", ".pxd", ".pxi", ".pyi", ".pyx")
 UNUSED = (
     *("boto3/data/", "boto3/examples/", "multipart/", "urllib3/contrib/emscripten/", "uvloop/_testbase.py"),
@@ -120,31 +121,30 @@ def modules_of(handler: Path) -> list[Path]:
     return sorted(found)
 
 
-def _imports(path: Path) -> Iterator[tuple[str, bool]]:
+def _imports(path: Path) -> list[tuple[str, bool]]:
     """Every name a file imports, as absolute as it gets, and whether it does so when it loads."""
-    package = ["genai_stack", *path.relative_to(SOURCE).parts[:-1]] if path.is_relative_to(SOURCE) else []
-    tree = ast.parse(path.read_text())
-    inside = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        for inner in ast.walk(node)
-    }
-    typing_only = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in typing_only:
-            continue
+    package = path.relative_to(SOURCE).parts[:-1] if path.is_relative_to(SOURCE) else None
+    return _imported(path.read_text(), () if package is None else ("genai_stack", *package))
+
+
+@cache
+def _imported(text: str, package: tuple[str, ...]) -> list[tuple[str, bool]]:
+    """An import is a statement: what stands in expressions, most of a file, is passed by."""
+    found: list[tuple[str, bool]] = []
+    waiting: list[tuple[ast.AST, bool]] = [(ast.parse(text), True)]
+    while waiting:
+        node, eager = waiting.pop()
         if isinstance(node, ast.Import):
-            yield from ((alias.name, id(node) not in inside) for alias in node.names)
+            found += [(alias.name, eager) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
+            base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*base, *filter(None, [node.module])])
-            yield from ((f"{module}.{alias.name}", id(node) not in inside) for alias in node.names)
+            found += [(f"{module}.{alias.name}", eager) for alias in node.names]
+        elif not (isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING"):
+            inside = eager and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            children = (child for child in ast.iter_child_nodes(node) if isinstance(child, STATEMENTS))
+            waiting += [(child, inside) for child in children]
+    return found
 
 
 def fetch_all() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.hosting.models import write_model
+from tests.run_wide import compiled_models
 
 CHAT = "/v1/chat/completions"
 
@@ -42,10 +43,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def compiled(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The engine's form of the tiny model is made once: every test's home shares it."""
-    shared = tmp_path_factory.getbasetemp() / "engine"
-    shared.mkdir(exist_ok=True)
     home.mkdir(exist_ok=True)
-    (home / "engine").symlink_to(shared, target_is_directory=True)
+    (home / "engine").symlink_to(compiled_models(tmp_path_factory), target_is_directory=True)
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 TASK = """
 task: {name}
 dataset_path: json
@@ -50,3 +52,14 @@ def write_task(directory: Path, name: str = "small_world") -> Path:
     data.write_text("".join(json.dumps(row) + "\n" for row in questions()))
     (directory / f"{name}.yaml").write_text(TASK.format(name=name, data=data))
     return directory
+
+
+def harness_here(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """lm-eval in this process: data sets are kept in `folder` and not looked for on the hub; pip isn't asked what is
+    installed."""
+    import datasets
+    import lm_eval.evaluator
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(lm_eval.evaluator, "add_env_info", lambda results: None)

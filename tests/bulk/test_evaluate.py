@@ -15,7 +15,7 @@ from genai_stack.bulk.evaluate import run as run_evaluation
 from genai_stack.bulk.program import main
 from genai_stack.bulk.specs import EvaluationSpec
 from tests.bulk.conftest import lines_of, start
-from tests.bulk.tasks import write_task
+from tests.bulk.tasks import harness_here, write_task
 
 pytest.importorskip("lm_eval")
 pytestmark = pytest.mark.timeout(600)
@@ -44,10 +44,7 @@ def spec(tmp_path: Path, tiny_model: Path) -> Spec:
 @pytest.fixture(autouse=True)
 def _data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `environment` says to another process, for this one."""
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    harness_here(monkeypatch, tmp_path / "hf")
 
 
 def evaluate(spec: Path) -> int:

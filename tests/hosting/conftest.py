@@ -10,12 +10,15 @@ import pytest
 
 from tests.hosting.models import write_adapter, write_model
 from tests.hosting.served import Server, serving
+from tests.run_wide import compiled_models
 
 
 @pytest.fixture(scope="session")
 def engine_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compiled models are shared by the run's servers."""
-    return tmp_path_factory.mktemp("engine-home")
+    home = tmp_path_factory.mktemp("engine-home")
+    (home / "engine").symlink_to(compiled_models(tmp_path_factory), target_is_directory=True)
+    return home
 
 
 @pytest.fixture(scope="session")

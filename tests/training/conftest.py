@@ -46,19 +46,34 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path
     return directory
 
 
+def written_spec(folder: Path, base: Path, /, name: str = "run", **changes: Any) -> Path:
+    """A spec of a short run on `base`; keywords replace its keys."""
+    data = write_lines(folder / "train.jsonl", CHATS)
+    spec: dict[str, Any] = {
+        "name": name, "method": "lora", "base": str(base), "output": str(folder / name), "seed": 3,
+        "threads": 1, "data": {"train": str(data)},
+        "hyperparameters": {"epochs": 1, "batch_size": 4, "max_length": 64, "learning_rate": 0.05, "lora_rank": 4},
+    }  # fmt: skip
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({**spec, **changes}), encoding="utf-8")
+    return path
+
+
 @pytest.fixture
 def make_spec(tmp_path: Path, tiny_model: Path) -> Callable[..., Path]:
     """Writes a spec of a short run on the tiny model; keywords replace its keys."""
 
     def make(name: str = "run", **changes: Any) -> Path:
-        data = write_lines(tmp_path / "train.jsonl", CHATS)
-        spec: dict[str, Any] = {
-            "name": name, "method": "lora", "base": str(tiny_model), "output": str(tmp_path / name), "seed": 3,
-            "threads": 1, "data": {"train": str(data)},
-            "hyperparameters": {"epochs": 1, "batch_size": 4, "max_length": 64, "learning_rate": 0.05, "lora_rank": 4},
-        }  # fmt: skip
-        path = tmp_path / f"{name}.json"
-        path.write_text(json.dumps({**spec, **changes}), encoding="utf-8")
-        return path
+        return written_spec(tmp_path, tiny_model, name, **changes)
 
     return make
+
+
+def manifest(output: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((output / "manifest.json").read_text(encoding="utf-8"))
+    return value
+
+
+def digests(output: Path) -> dict[str, str]:
+    """Of a complete run's files."""
+    return {entry["path"]: entry["sha256"] for entry in manifest(output)["files"]}

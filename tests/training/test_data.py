@@ -48,14 +48,13 @@ def test_faults_carry_their_line_numbers_and_twenty_are_shown(tmp_path: Path) ->
     assert found[21:] == ["  and 12 more"]
 
 
-@pytest.mark.slow
-def test_a_million_bad_lines_are_counted_and_twenty_kept(tmp_path: Path) -> None:
+def test_bad_lines_are_counted_and_twenty_kept(tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
-    path.write_bytes(b"{}\n" * 500_000 + b"{oops\n" * 500_000)
+    path.write_bytes(b"{}\n" * 50_000 + b"{oops\n" * 50_000)
     found = refusal(path).splitlines()
-    assert found[0].endswith("1000000 faulty lines")
+    assert found[0].endswith("100000 faulty lines")
     assert len(found) == 22
-    assert found[-1] == "  and 999980 more"
+    assert found[-1] == "  and 99980 more"
 
 
 @pytest.mark.parametrize("line", [b"x\n", CHAT])

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from genai_stack.training.__main__ import main
-from tests.training.conftest import CHATS, write_lines
+from tests.training.conftest import CHATS, digests, manifest, write_lines
 
 MakeSpec = Callable[..., Path]
 SHAPE = {"hidden_size": 32, "intermediate_size": 48, "layers": 1, "heads": 2, "kv_heads": 1, "context": 128}
@@ -22,15 +21,6 @@ SHAPE = {"hidden_size": 32, "intermediate_size": 48, "layers": 1, "heads": 2, "k
 
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def manifest(output: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads((output / "manifest.json").read_text(encoding="utf-8"))
-    return value
-
-
-def digests(output: Path) -> dict[str, str]:
-    return {entry["path"]: entry["sha256"] for entry in manifest(output)["files"]}
 
 
 def test_a_lora_run_leaves_an_adapter_its_story_and_the_manifest_last(
@@ -177,30 +167,6 @@ def test_what_cant_be_run_exits_2(
 ) -> None:
     assert main([str(make_spec(**change))]) == 2
     assert said in capfd.readouterr().err
-
-
-def test_a_terminated_run_exits_75_and_resumes_to_the_same_weights(make_spec: MakeSpec, tmp_path: Path) -> None:
-    long = {"epochs": 30, "batch_size": 2, "max_length": 64, "learning_rate": 0.01, "lora_rank": 4}
-    assert main([str(make_spec("straight", hyperparameters=long))]) == 0
-    spec = make_spec("stopped", hyperparameters=long)
-    command = [sys.executable, "-m", "genai_stack.training", str(spec)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    metrics = tmp_path / "stopped" / "metrics.jsonl"
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and not (metrics.exists() and metrics.stat().st_size):
-        time.sleep(0.02)
-    child.send_signal(signal.SIGTERM)
-    said, error = child.communicate(timeout=60)
-    assert (child.returncode, said) == (75, "")
-    assert "resumes" in error
-    assert not (tmp_path / "stopped" / "manifest.json").exists()
-    assert list((tmp_path / "stopped" / "checkpoints").glob("step-*"))
-    other = make_spec("stopped", hyperparameters={**long, "lora_rank": 8})
-    assert main([str(other)]) == 2
-    assert main([str(make_spec("stopped", hyperparameters=long))]) == 0
-    stopped, straight = digests(tmp_path / "stopped"), digests(tmp_path / "straight")
-    del stopped["adapter/README.md"], straight["adapter/README.md"]  # they say the run's name
-    assert stopped == straight
 
 
 def test_a_stop_during_an_evaluation_commits_too(
