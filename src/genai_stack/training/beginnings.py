@@ -27,8 +27,8 @@ SPACED = 0.5
 
 def set_copying_heads(model: Any, seed: int, spaced: Sequence[tuple[int, int]] = ()) -> None:
     """Overwrites a freshly made Llama of two or more layers, and holds what was set by hand while it is trained: a
-    young model's large steps would wash it out. Opened again, the model trains whole. `spaced` are the tokens that begin
-    with a space, each with the one that it is without. Equal seeds, equal weights."""
+    young model's large steps would wash it out. Opened again, the model trains whole. `spaced` are the tokens that
+    begin with a space, each with the one that it is without. Equal seeds, equal weights."""
     import torch
 
     with torch.no_grad():
