@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from genai_stack.errors import InvalidData, InvalidSpec
 from genai_stack.training.examples import Chat, Completion, Passage, Preference
 from genai_stack.training.models import open_tokenizer
 from genai_stack.training.spec import parse
-from genai_stack.training.tokenizer import texts, train_once
+from genai_stack.training.tokenizer import spaced, texts, train_once
 
 WORDS = "the river runs to the sea and the sea runs to the shore where seven tigers sleep"
 
@@ -28,6 +30,15 @@ def corpus(tmp_path: Path) -> Path:
     (directory / "a.jsonl").write_text(json.dumps(chat) + "\n")
     (directory / "b.jsonl").write_text("".join(json.dumps({"text": f"{WORDS} {n}"}) + "\n" for n in range(50)))
     return directory
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    directory = tmp_path_factory.mktemp("learned")
+    (directory / "a.jsonl").write_text(
+        "".join(json.dumps({"text": f"{WORDS} {n}  x"}) + "\n" for n in range(50))
+    )
+    return AutoTokenizer.from_pretrained(train_once(directory / "a.jsonl", directory / "made", 600, 64))
 
 
 def spec(corpus: Path, **architecture: Any) -> Any:
@@ -48,6 +59,22 @@ def test_pretraining_learns_its_tokenizer_from_the_data(corpus: Path) -> None:
     before = (corpus.parent / "out" / "tokenizer" / "tokenizer.json").stat().st_mtime_ns
     open_tokenizer(spec(corpus, vocabulary=600), corpus.parent / "out")
     assert (corpus.parent / "out" / "tokenizer" / "tokenizer.json").stat().st_mtime_ns == before
+
+
+@given(word=st.text(st.characters(categories=("L",)), min_size=1, max_size=12))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_word_is_cut_in_the_same_places_wherever_it_stands(learned: Any, word: str) -> None:
+    alone = [learned.convert_ids_to_tokens(learned(text)["input_ids"]) for text in (word, f'"{word}')]
+    assert alone[1][1:] == alone[0]
+    spaced_out = learned.convert_ids_to_tokens(learned(f" {word}")["input_ids"])
+    assert spaced_out in (["Ġ", *alone[0]], [f"Ġ{alone[0][0]}", *alone[0][1:]])
+
+
+def test_tokens_that_are_one_but_for_a_space(learned: Any) -> None:
+    named = {learned.convert_ids_to_tokens(pair)[0]: pair for pair in map(list, spaced(learned))}
+    assert {"Ġriver", "Ġthe", "Ġ7"} <= set(named)
+    assert learned.convert_ids_to_tokens(named["Ġriver"]) == ["Ġriver", "river"]
+    assert "ĠĠ" not in named
 
 
 def test_equal_data_gives_an_equal_tokenizer(corpus: Path, tmp_path: Path) -> None:

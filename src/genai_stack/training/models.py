@@ -12,7 +12,7 @@ from ..sources import resolve
 from . import devices
 from .beginnings import set_copying_heads
 from .spec import Architecture, TrainingSpec
-from .tokenizer import train_once
+from .tokenizer import spaced, train_once
 
 VOCABULARY = 8192
 """Entries of a tokenizer that is learned, unless the spec says."""
@@ -109,7 +109,7 @@ def _scratch(shape: Architecture, tokenizer: Any, seed: int) -> Any:
     generation: Any = GenerationConfig
     model.generation_config = generation(**ids)
     if shape.start == "copying":
-        set_copying_heads(model, seed)
+        set_copying_heads(model, seed, spaced(tokenizer))
     return model
 
 
