@@ -15,7 +15,7 @@ from tests.service.fakes import CHAT
 from tests.service.task_host import ReadingHost, asked
 
 ROUTE = "/v1/tasks/summarize"
-TASKS = TasksConfig(summarize=TaskConfig(prompt="In short: {text}"))
+TASKS = TasksConfig(summarize=TaskConfig(prompt="Briefly {length}{style}: {text}"))
 
 
 async def told(host: ReadingHost, **body: Any) -> tuple[int, Any]:
@@ -29,7 +29,7 @@ async def test_answers_and_refusals_are_replies() -> None:
     host = ReadingHost()
     status, body = await told(host)
     assert (status, body["object"], body["summary"]) == (200, "task.summary", "So it is.")
-    assert asked(host.bodies[0]) == "In short: Hello"
+    assert asked(host.bodies[0]) == "Briefly in one sentence: Hello"
     status, body = await told(host, text="word " * 100_000)
     assert (status, body["error"]["code"]) == (400, "context_length_exceeded")
     status, body = await told(host, text="")

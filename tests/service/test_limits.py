@@ -339,3 +339,16 @@ def test_what_is_given_back_counts_once_though_the_store_s_answer_was_lost(
         return tabs.read("k")
 
     assert asyncio.run(told()).spent == 1000 + used
+
+
+def test_nothing_is_begun_after_the_end() -> None:
+    async def timers() -> list[bool]:
+        meter = Meter(Tabs(MemoryRecords(), "p"), "k", Limits(concurrent=2))
+        held = await meter.admit(0, 0)
+        running = meter.busy
+        await meter.close()
+        ended = meter._timer is None
+        meter.settle(held, 0, 0)
+        return [running, ended, meter._timer is None]
+
+    assert asyncio.run(timers()) == [True, True, True]

@@ -157,6 +157,7 @@ class Meter:
         self._renewing = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._settling: asyncio.Task[None] | None = None
+        self._closed = False
         self._said = 0.0
 
     @property
@@ -215,6 +216,7 @@ class Meter:
         return found
 
     async def close(self) -> None:
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -296,7 +298,7 @@ class Meter:
             self._month, self._nano = month, min(self._nano, 0)
 
     def _later(self) -> None:
-        if self._timer is None:
+        if self._timer is None and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._due)
 
     def _due(self) -> None:

@@ -46,7 +46,7 @@ PRODUCT = Kind(
                ("{S} is made by {v}.", "{v} makes {s}.", "The maker of {s} is {v}.", "{S} comes from {v}.",
                 "{v} sells {s}.", "{v} is the maker of {s}."),
                ("Who makes {s}?", "Which company makes {s}?", "Who is the maker of {s}?", "Who sells {s}?",
-                "What company makes {s}?", "Which company sells {s}?"),
+                "What company makes {s}?", "By which company is {s} sold?"),
                "the maker of {s}", "is made by {v}",
                ("What does {v} make?", "Which product is made by {v}?", "Which product comes from {v}?",
                 "What does {v} sell?", "Which product does {v} sell?", "Which product does {v} make?")),
