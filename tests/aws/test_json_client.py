@@ -261,3 +261,12 @@ def test_many_threads_at_once(service: Service, client: JsonClient) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: asked(client), range(64))) == [{"Item": {}}] * 64
     assert service.connections <= 8
+
+
+def test_one_that_nobody_has_any_more_leaves_no_connection_open(service: Service, client: JsonClient) -> None:
+    dropped = opened()
+    asked(dropped)
+    (connection,) = dropped._idle
+    assert connection.sock is not None
+    del dropped
+    assert connection.sock is None

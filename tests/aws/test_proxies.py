@@ -107,3 +107,12 @@ def test_which_addresses_have_one(proxy: Proxy, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.delenv(name)
     assert settings.proxy("https://b.example") is None
     assert settings.aws_key() is not None
+
+
+def test_sagemaker_s_sdk_goes_to_the_region_that_the_environment_names(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert session.shared().region_name == "eu-central-1"
+    monkeypatch.delenv("AWS_REGION")
+    assert session.shared().region_name == "us-east-1"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import moto.cloudformation.parsing as parsing
+import pytest
 from moto import mock_aws
 from moto.batch import models as batch
 from moto.cloudformation.models import Stack
@@ -189,7 +190,9 @@ def account(*more: str) -> Iterator[None]:
             setattr(model, name, member)
     _forget()
     try:
-        with mock_aws(config={"batch": {"use_docker": False}}):
+        with mock_aws(config={"batch": {"use_docker": False}}), pytest.MonkeyPatch.context() as patch:
+            # moto answers botocore alone: with this, all ask through it, whatever else the machine says.
+            patch.setenv("AWS_USE_FIPS_ENDPOINT", "false")
             yield
     finally:
         for model, name, member in had:

@@ -81,14 +81,18 @@ def test_the_environment_names_a_stack(home: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    moto = pytest.importorskip("moto")
+    """In a region that no other test has anything in."""
+    pytest.importorskip("moto")
     import boto3
 
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with moto.mock_aws():
-        yield boto3.client("ssm")
+    from tests.aws.account import account
+
+    for name, value in (account().environment | {"AWS_DEFAULT_REGION": "eu-west-3"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    ssm = boto3.client("ssm")
+    yield ssm
+    ssm.close()
 
 
 def test_a_deployed_stack_is_found_by_what_it_published(account: Any, monkeypatch: pytest.MonkeyPatch) -> None:

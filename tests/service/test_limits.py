@@ -352,3 +352,27 @@ def test_nothing_is_begun_after_the_end() -> None:
         return [running, ended, meter._timer is None]
 
     assert asyncio.run(timers()) == [True, True, True]
+
+
+def test_places_that_others_may_have_are_handed_out_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    records, limits = MemoryRecords(), Limits(concurrent=2, budget=1e-5)
+    tabs, others = Tabs(records, "p"), Tabs(records, "q")
+    take = tabs.take
+
+    def second(*what: Any) -> Any:
+        others.take("k", limits, Share(1, 1, 1, 1))
+        return take(*what)
+
+    async def told() -> None:
+        meter = Meter(tabs, "k", limits)
+        held = [await meter.admit(1, 100) for _ in range(2)]
+        meter.settle(held.pop(), 1, 100)
+        monkeypatch.setattr(tabs, "take", second)
+        for nano in (5000, 1):
+            with pytest.raises(Overloaded, match="2 requests at the same time"):
+                await meter.admit(1, nano)
+        meter.settle(held.pop(), 1, 100)
+        await meter.close()
+
+    asyncio.run(told())
+    assert {name: count for name, (count, _) in tabs.read("k").open.items()} == {"q": 1}

@@ -11,6 +11,7 @@ import json
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -46,6 +47,7 @@ class JsonClient:
         self._attempts, self._service = attempts, service
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
+        weakref.finalize(self, _close_all, self._idle)
 
     def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]:
         if name.startswith("_"):
@@ -59,9 +61,7 @@ class JsonClient:
 
     def close(self) -> None:
         with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+            _close_all(self._idle)
 
     def _ask(self, operation: str, **asked: Any) -> dict[str, Any]:
         body = json.dumps(asked).encode()
@@ -139,6 +139,11 @@ class JsonClient:
         kinds = self.exceptions
         made: Exception = getattr(kinds, code, kinds.ClientError)(about, operation)
         return made
+
+
+def _close_all(connections: list[http.client.HTTPConnection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def _decoded(answer: bytes) -> dict[str, Any] | None:

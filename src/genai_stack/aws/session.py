@@ -73,7 +73,7 @@ def _made(service: str, region: str | None, attempts: int) -> Any:
     )
     try:
         with _MAKING:
-            return session.client(service, region_name=region or settings.aws_region(), config=config)
+            return session.client(service, region_name=region, config=config)
     except BotoCoreError as error:
         raise unreachable(f"can't reach {service}", error) from error
 
@@ -87,9 +87,14 @@ def credentials() -> Any:
         return shared().get_credentials()
 
 
-@cache
 def shared() -> Any:
-    """One for the process: what a session has read of botocore's models and the credentials serves every client."""
+    """One for the process: what a session has read of botocore's models and the credentials serves every client, and
+    SageMaker's SDK, which takes the region from it."""
+    return _session(settings.aws_region())
+
+
+@cache
+def _session(region: str | None) -> Any:
     import boto3
 
-    return boto3.session.Session()
+    return boto3.session.Session(region_name=region)

@@ -285,7 +285,8 @@ class Meter:
         """What was put aside, again where it isn't known whether the tab has it; it says what still runs."""
         if self._back is None:
             return
-        back = self._back._replace(left=msgspec.structs.replace(self._back.left, places=self._running))
+        self._places = self._running  # others may have the rest from here on
+        back = self._back._replace(left=msgspec.structs.replace(self._back.left, places=self._places))
         self._tab = await asyncio.to_thread(self._tabs.give_back, self._holder, back)
         self._back = None
 
@@ -309,14 +310,11 @@ class Meter:
         """Gives back, in one write, what isn't used, and says what still runs."""
         async with self._renewing:
             try:
-                if self._back is not None:
-                    self._places = self._running
-                    await self._give_back()
+                await self._give_back()
                 left = Share(self._requests, self._tokens, self._nano)
                 idle = left == Share() and self._places == self._running
                 if not idle or (self._running and time.time() >= self._said + ALIVE_SECONDS / 3):
                     self._put_aside(left)
-                    self._places = self._running
                     await self._give_back()
                     self._said = time.time()
             except Exception as error:

@@ -33,7 +33,8 @@ _LATE = 64
 class Tab(msgspec.Struct, frozen=True, omit_defaults=True):
     """`requests` and `tokens` are of `minute` (since 1970), `spent` of `month`, in nanodollars. `open` has for each
     process its places for requests at the same time, and until when (Unix seconds) they are its own. `late` has what
-    the last batches and fine-tunes took, by their ids, so that one that is told again counts once."""
+    the last batches and fine-tunes took, by their ids, so that one that is told again counts once; `back` likewise has
+    the number of what each of the last processes gave back last."""
 
     minute: int = 0
     requests: int = 0

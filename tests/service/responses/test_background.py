@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ from tests.service.conftest import MASTER, Api, assert_problem
 from tests.service.fakes import CHAT, serving
 from tests.service.resources.conftest import Stack, stores
 from tests.service.resources.queue import HandQueue
-from tests.service.responses.talking import TalkHost, chunk
+from tests.service.responses.talking import TalkHost, chat, chunk
 
 
 def until(client: openai.OpenAI, id: str, *statuses: str) -> Any:
@@ -73,6 +76,33 @@ def test_a_cancel_is_final_and_stops_the_model(client: openai.OpenAI, host: Talk
     assert client.responses.cancel(made.id).status == "cancelled"
     host.hanging = False
     assert client.responses.retrieve(made.id).status == "cancelled"
+
+
+def test_one_that_is_deleted_while_its_prompt_is_counted_keeps_no_place(
+    stack: Stack, host: TalkHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = threading.Event()
+
+    async def slow(*_: Any, **__: Any) -> Any:
+        counting.set()
+        await asyncio.sleep(60)
+
+    _, key = stack.api.keys.create("twice", tenant="twice", limits=Limits(concurrent=1))
+    host.says, host.hanging = lambda asked: chat("Hello")[:-1], True
+    with stack.client(key) as mine, ThreadPoolExecutor(1) as pool, monkeypatch.context() as patched:
+        made = mine.responses.create(model=CHAT, input="Hi", background=True)
+        deadline = time.monotonic() + 60
+        while not host.running:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        patched.setattr(TalkHost, "invoke", slow)
+        cancelled = pool.submit(mine.responses.cancel, made.id)
+        assert counting.wait(60)
+        mine.responses.delete(made.id)
+        with suppress(openai.NotFoundError):
+            cancelled.result()
+        host.calm()
+        assert mine.responses.create(model=CHAT, input="Hi").output_text == "Hello there"
 
 
 def test_deleting_one_stops_it(client: openai.OpenAI, host: TalkHost) -> None:

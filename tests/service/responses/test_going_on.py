@@ -145,3 +145,30 @@ def test_what_is_gone_on_from_is_read_for_those_alone_who_may_ask(
         mine.responses.create(model=CHAT, input="Hi", conversation=talk)
     assert caught.value.code == "request_exceeds_limit"
     assert len(host.chats) == asked
+
+
+def test_what_is_referred_to_is_read_for_those_alone_who_may_ask(
+    stack: Stack, host: TalkHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, key = stack.api.keys.create("refers", tenant="refers", limits=Limits(requests_per_minute=1))
+    reads: list[str] = []
+    given = Responses.given
+
+    def counted(self: Any, tenant: str, id: str, *what: Any) -> Any:
+        reads.append(id)
+        return given(self, tenant, id, *what)
+
+    monkeypatch.setattr(Responses, "given", counted)
+    with stack.client(key) as mine:
+        talk = mine.conversations.create(items=[{"role": "user", "content": "Hi"}]).id
+        (said,) = mine.conversations.items.list(talk).data
+        reference: Any = [{"type": "item_reference", "id": said.id}]
+        answered, refused = 0, 0
+        for _ in range(4):
+            try:
+                mine.responses.create(model=CHAT, input=reference, conversation=talk)
+                answered += 1
+            except openai.RateLimitError:
+                refused += 1
+    assert refused >= 2
+    assert len(reads) == answered

@@ -14,6 +14,7 @@ import pytest
 
 from genai_stack.errors import Overloaded
 from genai_stack.local.objects import DirectoryObjects
+from genai_stack.local.records import SqliteRecords
 from genai_stack.protocol.videos import VideoError, VideoRequest
 from genai_stack.service import ApiKeys, build_app
 from genai_stack.service.resources.once import Once
@@ -171,6 +172,35 @@ def test_processes_never_take_more_places_together(
     videos.fail("me", taken[3], VideoError("server_error", "x"))
     assert take(0) is not None
     assert take(0) is None
+
+
+def test_one_that_is_sent_again_has_its_place_before_those_that_found_it_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = SqliteRecords(tmp_path / "records")
+    videos = Videos(DirectoryObjects(tmp_path / "objects"), records, Once(records), long_work=LongHost())
+    places = Places(records, videos)
+
+    def queued(key: bytes) -> str:
+        claim, _ = videos.claim("me", key, "")
+        videos.queue("me", claim, StoredVideo(claim.id, 1, "key", VideoRequest("rain", "films")))
+        return claim.id
+
+    for number in range(PLACES):
+        places.take("me", queued(b"%d" % number))
+    videos.unmade("me", queued(b"0"))
+    put, between = records.put, [b"0"]
+
+    def again(collection: str, *what: Any, **more: Any) -> Any:
+        if collection == "videos-places/me" and between:
+            places.take("me", queued(between.pop()))
+        return put(collection, *what, **more)
+
+    late = queued(b"late")
+    monkeypatch.setattr(records, "put", again)
+    with pytest.raises(Overloaded):
+        places.take("me", late)
+    records.close()
 
 
 def test_deleting_one_withdraws_it(frozen: Frozen, host: LongHost) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import openai
 import pytest
 
+from genai_stack.service.videos.videos import Videos
 from tests.service.resources.conftest import Stack
 from tests.service.videos.filming import FilmHost
 
@@ -32,3 +35,19 @@ def test_a_remix_sent_again_finds_it_though_its_source_is_gone(
     client.videos.delete(made.id)
     with pytest.raises(openai.ConflictError):
         client.videos.remix(source.id, prompt="snow", extra_headers=headers)
+
+
+def test_a_source_that_goes_as_it_is_read_is_one_that_is_gone(
+    client: openai.OpenAI, host: FilmHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = client.videos.create_and_poll(prompt="rain", poll_interval_ms=5)
+    content = Videos.content
+
+    def late(self: Videos, tenant: str, id: str) -> Any:
+        found = content(self, tenant, id)
+        self.delete(tenant, id)
+        return found
+
+    monkeypatch.setattr(Videos, "content", late)
+    with pytest.raises(openai.NotFoundError, match=f"There is no video '{source.id}'"):
+        client.videos.remix(source.id, prompt="snow")

@@ -11,7 +11,7 @@ import msgspec
 from ...errors import RequestError
 from ...ports import ModelHost, ModelVersion
 from ...protocol import ChatRequest, decode
-from ...protocol.items import Item
+from ...protocol.items import REFERENCE, Item, kind_of
 from ...protocol.responses import ChooseFileSearch, Response, ResponseRequest
 from ..catalogue import Catalogue
 from ..charging import Charges
@@ -67,12 +67,16 @@ class Answering:
         by: Principal,
         request: ResponseRequest,
         version: ModelVersion,
-        given: list[Item],
+        id: str,
     ) -> Asked:
-        """Admitted by the key's limits: by itself first, and then with what it goes on from. Raises NotFound,
-        RequestError, Overloaded, OutOfBudget."""
+        """What makes the response `id`, admitted by the key's limits: by itself first, and then with what it refers to
+        and goes on from. Raises NotFound, RequestError, Overloaded, OutOfBudget."""
         price = self._prices.of(version.name, version.base)
-        await self._limiter.admit(exchange, by, request, len(msgspec.json.encode(given)), price)
+        await self._limiter.admit(exchange, by, request, len(msgspec.json.encode(request.items)), price)
+        asks_store = any(kind_of(item) == REFERENCE for item in request.items)
+        told = by.tenant, id, request.items, request.conversation_id
+        find = self._responses.given
+        given = await asyncio.to_thread(find, *told) if asks_store else find(*told)
         before = await asyncio.to_thread(
             self._responses.history, by.tenant, request.previous_response_id, request.conversation_id
         )

@@ -168,22 +168,24 @@ class Background:
                 live.tell(CANCELLED)
         finally:
             beat.cancel()
-            if run and outcome == "left":
-                await run[0].left(self._models)
-            self._charges.background(
-                id=id,
-                by=order.by,
-                admission=order.admission,
-                model=order.version.name,
-                base=order.version.base,
-                used=run[0].used if run else NOTHING,
-                seconds=time.perf_counter() - began,
-                served=run[0].served if run else 0.0,
-                outcome=outcome,
-            )
-            del self._live[id]
-            self.turnstile.leave(order.by.tenant)
-            live.end()
+            try:
+                if run and outcome == "left":
+                    await run[0].left(self._models)
+            finally:  # also where it is deleted while its prompt is counted
+                self._charges.background(
+                    id=id,
+                    by=order.by,
+                    admission=order.admission,
+                    model=order.version.name,
+                    base=order.version.base,
+                    used=run[0].used if run else NOTHING,
+                    seconds=time.perf_counter() - began,
+                    served=run[0].served if run else 0.0,
+                    outcome=outcome,
+                )
+                del self._live[id]
+                self.turnstile.leave(order.by.tenant)
+                live.end()
 
     async def _work(self, order: Order, live: Live, run: list[Run]) -> None:
         tenant, id = order.by.tenant, order.response.id

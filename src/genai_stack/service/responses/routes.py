@@ -13,7 +13,6 @@ import msgspec
 from ...errors import Conflict, EngineFailed, GenAIStackError, RequestError
 from ...ports import ModelHost
 from ...protocol.decoding import decode
-from ...protocol.items import REFERENCE, kind_of
 from ...protocol.responses import RESULTS, Response, ResponseDeleted, ResponseRequest
 from .. import intake, log
 from ..answers import Answers
@@ -79,19 +78,16 @@ def routes(
         if there is not None:
             await _again(exchange, request, visible(there, request.include))
             return
-        asks_store = any(kind_of(item) == REFERENCE for item in request.items)
-        told = by.tenant, claim.id, request.items, request.conversation_id
-        given = await asyncio.to_thread(responses.given, *told) if asks_store else responses.given(*told)
         if request.background and background is not None:
             with ExitStack() as place:
                 background.turnstile.enter(by.tenant)
                 place.callback(background.turnstile.leave, by.tenant)
-                asked = await answering.asked(exchange, by, request, version, given)
+                asked = await answering.asked(exchange, by, request, version, claim.id)
                 await _behind(exchange, background, asked, claim, key, wait, place)
             return
         await load.enter()
         try:
-            asked = await answering.asked(exchange, by, request, version, given)
+            asked = await answering.asked(exchange, by, request, version, claim.id)
             await (_streamed if request.stream else _whole)(exchange, asked, claim, key, wait)
         finally:
             load.leave(exchange.served)

@@ -29,13 +29,13 @@ class Places:
         place = f"{COLLECTION}/{tenant}"
         while True:
             taken = {record.id: record for record in self._records.query(place, limit=PLACES)}
-            if any(record.item["film"] == id for record in taken.values()):
-                return
             number = next((name for name in map(str, range(PLACES)) if name not in taken), None)
             version = 0
-            if number is None:
-                left = self._left(tenant, list(taken.values()))
-                number, version = left.id, left.version
+            # Its own, of an earlier try, is written again: who found its film gone then doesn't take it now.
+            own = next((record for record in taken.values() if record.item["film"] == id), None)
+            if own is not None or number is None:
+                there = own or self._left(tenant, list(taken.values()))
+                number, version = there.id, there.version
             try:
                 expires = time.time() + KEPT_SECONDS
                 self._records.put(place, number, {"film": id}, if_version=version, expires=expires)

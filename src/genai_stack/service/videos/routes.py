@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from ...config import StackConfig
-from ...errors import RequestError, TooLarge
+from ...errors import ObjectNotFound, RequestError, TooLarge
 from ...ports import LongWork, ObjectInfo, Services
 from ...protocol.decoding import decode
 from ...protocol.videos import RemixRequest, VideoDeleted, VideoList, VideoRequest
@@ -211,7 +211,10 @@ def _routes(
                 f"The film has {blob.bytes} bytes, over the limit of {most}; raise service.max_body_bytes.",
                 param="id",
             )
-        film = await asyncio.to_thread(lambda: b"".join(videos.read(blob)))
+        try:
+            film = await asyncio.to_thread(lambda: b"".join(videos.read(blob)))
+        except ObjectNotFound:  # deleted meanwhile
+            raise videos.absent(id) from None
         request = msgspec.structs.replace(video.asked, prompt=wanted.prompt)
         await _show(exchange, await making.make(exchange, by, told, request, film, id))
 
