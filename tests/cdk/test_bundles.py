@@ -150,7 +150,9 @@ def test_a_handler_is_wiring() -> None:
         modules = {
             node.module for node in ast.walk(ast.parse(handler.read_text())) if isinstance(node, ast.ImportFrom)
         }
-        allowed = tuple(f"genai_stack.{room}" for room in ("wiring", "service", "settings", "loading", "aws", "config"))
+        allowed = tuple(
+            f"genai_stack.{room}" for room in ("wiring", "service", "settings", "loading", "aws", "config")
+        )
         assert all(m.startswith((*allowed, "typing", "__future__")) for m in modules if m), handler
 
 

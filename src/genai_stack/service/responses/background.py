@@ -184,7 +184,7 @@ class Background:
                     outcome=outcome,
                 )
                 del self._live[id]
-                self.turnstile.leave(order.by.tenant)
+                self.turnstile.leave(order.by.tenant, id)
                 live.end()
 
     async def _work(self, order: Order, live: Live, run: list[Run]) -> None:

@@ -80,8 +80,8 @@ def routes(
             return
         if request.background and background is not None:
             with ExitStack() as place:
-                background.turnstile.enter(by.tenant)
-                place.callback(background.turnstile.leave, by.tenant)
+                background.turnstile.enter(by.tenant, claim.id)
+                place.callback(background.turnstile.leave, by.tenant, claim.id)
                 asked = await answering.asked(exchange, by, request, version, claim.id)
                 await _behind(exchange, background, asked, claim, key, wait, place)
             return

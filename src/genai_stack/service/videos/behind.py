@@ -102,7 +102,7 @@ class Behind:
         finally:
             beat.cancel()
             del self._live[id]
-            self.turnstile.leave(tenant)
+            self.turnstile.leave(tenant, id)
 
     async def _work(self, work: Work, asked: list[float]) -> None:
         tenant, id = work.tenant, work.video.id

@@ -116,8 +116,8 @@ class Making(NamedTuple):
             return there
         with ExitStack() as place:
             if self.behind is not None:
-                self.behind.turnstile.enter(by.tenant)
-                place.callback(self.behind.turnstile.leave, by.tenant)
+                self.behind.turnstile.enter(by.tenant, claim.id)
+                place.callback(self.behind.turnstile.leave, by.tenant, claim.id)
             price = self.prices.of(version.name, version.base)
             await self.limiter.admit(exchange, by, request, len(request.prompt), price)
             body, kind = film_form(request, reference)
