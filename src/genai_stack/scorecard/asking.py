@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 IN_FLIGHT = 16
 TRIES = 6
 """Of a request that is told to come again."""
-CHAT_TOKENS = 512
+CHAT_TOKENS = 256
 """An answer to a chat is cut off here; a task's by the route's own rule."""
 
 
