@@ -12,7 +12,6 @@ import msgspec
 import uvicorn
 
 from genai_stack.config import ModelConfig, PriceConfig, StackConfig
-from genai_stack.loading import settled
 from genai_stack.local.home import Home
 from genai_stack.local.host import LoopbackHost
 from genai_stack.service.app import build_app
@@ -28,7 +27,6 @@ def main(home: Path, port: int, key: str, chunks: str) -> None:
     host = LoopbackHost(Home(home), services.registry, program="benchmarks.stub_hosting")
     services = msgspec.structs.replace(services, models=host)
     app = build_app(services, keys=ApiKeys(services.records, key), config=config)
-    settled()
     uvicorn.run(
         app, port=port, access_log=False, log_config=None, loop="uvloop", http="httptools", server_header=False
     )

@@ -1,4 +1,4 @@
-"""Loading large libraries at a program's start, and what the collector does once a server is up."""
+"""Loading large libraries at a program's start."""
 
 from __future__ import annotations
 
@@ -22,10 +22,3 @@ def uncollected() -> Iterator[None]:
             gc.freeze()
         if collecting:
             gc.enable()
-
-
-def settled() -> None:
-    """For a server that has loaded what it runs on: the collector leaves that alone from now on, and looks through what
-    came later after 10,000 new objects rather than 700. It takes a seventh of a request's time otherwise."""
-    gc.freeze()
-    gc.set_threshold(10_000, *gc.get_threshold()[1:])

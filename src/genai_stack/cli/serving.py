@@ -20,7 +20,6 @@ import uvicorn
 from .. import settings, wiring
 from ..config import StackConfig
 from ..errors import AlreadyRunning, ConfigError, GenAIStackError
-from ..loading import settled
 from ..local.home import Home, Occupancy
 from ..ports import Services
 from ..service.app import build_app
@@ -81,7 +80,6 @@ async def _serve(
         if config.default_model is not None:
             await _unless_stopped(server, services.models.deploy(config.default_model))
         if not server.should_exit:
-            settled()
             announce(_base_url(listener))
     finally:
         if sys.exc_info()[0] is not None:
