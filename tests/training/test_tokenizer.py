@@ -77,6 +77,15 @@ def test_tokens_that_are_one_but_for_a_space(learned: Any) -> None:
     assert "ĠĠ" not in named
 
 
+def test_other_spaces_leave_no_number_unused(tmp_path: Path) -> None:
+    """A run of spaces may be learned whole, and stand in two tokens elsewhere."""
+    rows = [{"text": text} for text in ("a \u00a0", "a \u00a0b")] * 40
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = AutoTokenizer.from_pretrained(train_once(tmp_path / "a.jsonl", tmp_path / "made", 300, 64))
+    assert sorted(made.get_vocab().values()) == list(range(len(made)))
+    assert all(made.decode(made(row["text"])["input_ids"]) == row["text"] for row in rows[:2])
+
+
 def test_equal_data_gives_an_equal_tokenizer(corpus: Path, tmp_path: Path) -> None:
     here = train_once(corpus, tmp_path / "here", 512, 1024)
     command = [sys.executable, "-m", "genai_stack.training.tokenizer", str(corpus), str(tmp_path / "there")]

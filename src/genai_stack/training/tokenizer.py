@@ -138,13 +138,17 @@ def train(source: str | Path, out: Path, vocabulary: int, context: int = 1024) -
 
 
 def _after_a_space(tokenizer: Any, corpus: Iterator[str]) -> list[str]:
-    """The pieces that follow a single space, the most frequent first."""
+    """The pieces that follow a single space and aren't one with it yet, the most frequent first."""
     space, seen = tokenizer.token_to_id(SPACE), Counter[int]()
     while some := list(islice(corpus, 1000)):
         for encoded in tokenizer.encode_batch(some, add_special_tokens=False):
             seen.update(piece for before, piece in pairwise(encoded.ids) if before == space)
     pieces = {piece: tokenizer.id_to_token(piece) for piece in seen}
-    begins = [piece for piece in pieces if pieces[piece][0] not in "ĠĊčĉ"]
+    begins = [
+        piece
+        for piece, told in pieces.items()
+        if told[0] not in "ĠĊčĉ" and tokenizer.token_to_id(SPACE + told) is None
+    ]
     return [pieces[piece] for piece in sorted(begins, key=lambda piece: (-seen[piece], piece))]
 
 
@@ -154,7 +158,7 @@ def spaced(tokenizer: Any) -> list[tuple[int, int]]:
     return sorted(
         (number, vocab[token[1:]])
         for token, number in vocab.items()
-        if token[0] == SPACE and token[1:] in vocab and token[1] != SPACE
+        if token.startswith(SPACE) and token[1:] in vocab and token[1] != SPACE
     )
 
 
