@@ -16,7 +16,6 @@ from genai_stack.tasks.citing import citations
 from genai_stack.tasks.classify import _json, _values
 from genai_stack.tasks.confidence import of_choice, of_flags, of_text
 from genai_stack.tasks.cutting import cut, sentences, spans
-from genai_stack.tasks.extract import bounded
 from genai_stack.tasks.model import Candidate, Events, Token
 from genai_stack.tasks.neutral import MARK, STEP, Restoring, neutral, restored
 from genai_stack.tasks.sources import Chunk, by_relevance, groups
@@ -177,23 +176,6 @@ def test_confidence_of_flags() -> None:
 def test_confidence_of_a_text() -> None:
     assert of_text([token("a", 0.25), token("b", 1.0)]) == pytest.approx(0.5)
     assert of_text([]) is None
-
-
-def test_bounds_leave_what_has_some() -> None:
-    schema = {
-        "type": "object",
-        "properties": {"type": {"type": "string"}, "b": {"type": "string", "enum": ["x"]}},
-        "items": {"type": "array", "items": {"type": "string", "minLength": 70}},
-    }
-    assert bounded(schema) == {
-        "type": "object",
-        "properties": {"type": {"type": "string", "maxLength": 64}, "b": {"type": "string", "enum": ["x"]}},
-        "items": {
-            "type": "array",
-            "maxItems": 8,
-            "items": {"type": "string", "minLength": 70, "maxLength": 70},
-        },
-    }
 
 
 EVENT = st.binary(max_size=9).filter(lambda data: not {10, 13} & set(data) and data.strip() != b"[DONE]")

@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 from ..protocol.tasks import ExtractRequest
 from ..task_prompts import Prompt
 from .asking import conversation
+from .bounded import Sizes, bounded
 from .finished import document
 from .model import Model, Said, TooLong
 from .parts import in_parts
 
 ROOM = 384
 """Tokens of the data where the request sets no `max_tokens`; where they don't do, all that the context has left."""
-STRING, ITEMS = 64, 8
-"""How long a text and a list may get at the second try, where the schema leaves it open."""
+SMALLER = (Sizes(64, 8), Sizes(12, 2))
+"""What the schema leaves open at the second try and at the last."""
 _SCALARS = ("string", "number", "integer", "boolean", "null")
 
 
@@ -48,33 +49,14 @@ async def extract(model: Model, prompt: Prompt, request: ExtractRequest) -> Extr
 
 async def _again(said: Said, model: Model, messages: list[dict[str, str]], request: ExtractRequest) -> Said:
     """With all the room there is, and no text or list without an end."""
-    try:
-        return await model.chat(messages, None, schema=bounded(request.schema))
-    except TooLong:
-        return said
-
-
-def bounded(schema: Any) -> Any:
-    """A schema that accepts nothing but what `schema` does, and has no text or list without a longest length where the
-    schema itself has a type for it."""
-    if isinstance(schema, list):
-        return [bounded(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found = {
-        key: {name: bounded(each) for name, each in value.items()}
-        if key in ("properties", "$defs", "definitions") and isinstance(value, dict)
-        else bounded(value)
-        if key in ("items", "prefixItems", "anyOf", "oneOf", "allOf", "additionalProperties")
-        else value
-        for key, value in schema.items()
-    }
-    kind = schema.get("type")
-    if kind == "string" and not {"maxLength", "pattern", "format", "enum", "const", "$ref"} & set(schema):
-        found["maxLength"] = max(STRING, int(schema.get("minLength", 0)))
-    if kind == "array" and "maxItems" not in schema:
-        found["maxItems"] = max(ITEMS, int(schema.get("minItems", 0)))
-    return found
+    for sizes in SMALLER:
+        try:
+            said = await model.chat(messages, None, schema=bounded(request.schema, sizes))
+        except TooLong:
+            return said
+        if said.finish != "length":
+            return said
+    return said
 
 
 def _fields(prompt: Prompt, schema: dict[str, Any]) -> str:
