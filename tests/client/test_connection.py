@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 import genai_stack
@@ -57,6 +59,41 @@ def test_a_running_stack_is_joined(home: Path, answering: str, monkeypatch: pyte
         assert stack.service.openai.api_key == "sk-kept"
     monkeypatch.setenv("GENAI_STACK_API_KEY", "sk-mine")
     assert endpoint.running(home) == Endpoint(answering, "sk-mine")
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://127.0.0.1:80/v1", True),
+        ("http://[::1]:80/v1", True),
+        ("http://localhost/v1", True),
+        ("http://127.0.0.1.example/v1", False),
+        ("https://stack.example/v1", False),
+        ("http://10.0.0.1/v1", False),
+        ("nonsense", False),
+    ],
+)
+def test_what_is_on_this_machine(url: str, here: bool) -> None:
+    assert Endpoint(url, "k").on_this_machine is here
+
+
+def test_no_proxy_stands_before_this_machine(
+    home: Path, answering: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    card(home, answering)
+    with GenAIStack.local(home) as stack, pytest.raises(openai.NotFoundError):
+        stack.service.openai.models.list()
+
+    async def asked() -> None:
+        async with await AsyncGenAIStack.local(home) as stack:
+            await stack.service.openai.models.list()
+
+    with pytest.raises(openai.NotFoundError):
+        asyncio.run(asked())
 
 
 @pytest.mark.parametrize("left", [None, "http://127.0.0.1:9/v1", "nonsense"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,6 +20,15 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     base_url: str
     key: str
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether it is a loopback address, which no proxy leads to."""
+        host = urlsplit(self.base_url).hostname or ""
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost" or host.endswith(".localhost")
 
 
 class _Card(msgspec.Struct):

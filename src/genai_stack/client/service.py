@@ -24,9 +24,11 @@ class Service(Tasks):
     @cached_property
     def openai(self) -> OpenAI:
         """A real `openai.OpenAI`; everything its documentation says about the client holds."""
-        from openai import OpenAI
+        from openai import DefaultHttpxClient, OpenAI
 
-        return OpenAI(base_url=self._endpoint.base_url, api_key=self._endpoint.key)
+        at = self._endpoint
+        direct = DefaultHttpxClient(trust_env=False) if at.on_this_machine else None
+        return OpenAI(base_url=at.base_url, api_key=at.key, http_client=direct)
 
     def anatomy(self, text: str, *, model: str, **options: Unpack[AnatomyOptions]) -> Anatomy:
         """How `model` reads `text`, step by step, through the API. Raises what `openai` raises."""
@@ -45,9 +47,11 @@ class AsyncService(AsyncTasks):
     @cached_property
     def openai(self) -> AsyncOpenAI:
         """A real `openai.AsyncOpenAI`."""
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-        return AsyncOpenAI(base_url=self._endpoint.base_url, api_key=self._endpoint.key)
+        at = self._endpoint
+        direct = DefaultAsyncHttpxClient(trust_env=False) if at.on_this_machine else None
+        return AsyncOpenAI(base_url=at.base_url, api_key=at.key, http_client=direct)
 
     async def anatomy(self, text: str, *, model: str, **options: Unpack[AnatomyOptions]) -> Anatomy:
         """How `model` reads `text`, step by step, through the API. Raises what `openai` raises."""
