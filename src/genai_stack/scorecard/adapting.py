@@ -24,7 +24,7 @@ EXAMPLES = (10, 100, 1000)
 """Examples that an adapter is trained on."""
 RECIPE: Mapping[str, Any] = {
     "epochs": 1.5,
-    "learning_rate": 2e-3,
+    "learning_rate": 3e-3,
     "schedule": "linear",
     "warmup_ratio": 0.05,
     "batch_size": 4,

@@ -24,7 +24,7 @@ MESSAGES: Mapping[str, Sequence[str]] = {
         "I would like to buy a {i}.", "Please send me a {i}.", "I want to order a {i}.", "I take the {i}, please.",
         "Can I buy a {i} from you?", "Two of the {i}, please.", "Please put a {i} on my order.",
         "I will have the {i}.",
-        "I need a {i}. Please send it.", "Please order a {i} for me.", "I want to buy the {i}.",
+        "I need a {i}. Please send it.", "Please order a {i} for me.", "I want to buy the {i} from you.",
     ),
     "complaint": (
         "The {i} is broken.", "I am unhappy with the {i}.", "The {i} does not work at all.", "The {i} came too late.",
