@@ -67,14 +67,16 @@ def test_a_running_stack_is_joined(home: Path, answering: str, monkeypatch: pyte
         ("http://127.0.0.1:80/v1", True),
         ("http://[::1]:80/v1", True),
         ("http://localhost/v1", True),
+        ("https://localhost/v1", False),
+        ("http://[::1/v1", False),
         ("http://127.0.0.1.example/v1", False),
         ("https://stack.example/v1", False),
         ("http://10.0.0.1/v1", False),
         ("nonsense", False),
     ],
 )
-def test_what_is_on_this_machine(url: str, here: bool) -> None:
-    assert Endpoint(url, "k").on_this_machine is here
+def test_what_is_reached_directly(url: str, here: bool) -> None:
+    assert Endpoint(url, "k").direct is here
 
 
 def test_no_proxy_stands_before_this_machine(

@@ -232,6 +232,12 @@ def test_data_that_comes_to_no_end(api: Api, host: ReadingHost) -> None:
         assert bounded == {**SCHEMA, "properties": {"name": {"type": "string", "maxLength": longest}}}
 
 
+def test_what_has_no_lengths_to_bound_is_tried_once_more(api: Api, host: ReadingHost) -> None:
+    host.finish = "length"
+    assert assert_problem(post(api, "extract", schema={"type": "object"}), 400)["code"] == "incomplete_output"
+    assert len(host.bodies) == 2
+
+
 def test_a_text_that_was_cut_off_says_so(api: Api, host: ReadingHost) -> None:
     host.finish = "length"
     for task in STREAMED:

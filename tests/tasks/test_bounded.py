@@ -27,6 +27,9 @@ LEAVES: st.SearchStrategy[Any] = st.one_of(
     ),
     st.fixed_dictionaries({"enum": st.just(["longer than five", 7])}),
     st.just({"type": "string", "maxLength": 9}),
+    st.just({"type": "string", "oneOf": [{"const": "a", "title": "A"}, {"const": "longer than five"}]}),
+    st.just({"type": "integer", "anyOf": [{"title": "x"}]}),
+    st.just({"type": ["array", "string"], "enum": ["a", ["b"]]}),
 )
 
 
@@ -86,6 +89,17 @@ def test_they_can_be_enforced_and_end(schema: Any) -> None:
         ({"title": "It"}, {"title": "It", **ANYTHING}),
         ({"$defs": {"type": {"type": "string"}}, "$ref": "#/$defs/type"},
          {"$defs": {"type": {"type": "string", "maxLength": 5}}, "$ref": "#/$defs/type"}),
+        ({"type": "string", "oneOf": [{"const": "a", "title": "A"}, {"const": "b"}]},
+         {"type": "string",
+          "oneOf": [{"type": "string", "const": "a", "title": "A"}, {"type": "string", "const": "b"}]}),
+        ({"type": ["string", "null"], "anyOf": [{"pattern": "a+"}, {"minLength": 2}]},
+         {"type": ["string", "null"],
+          "anyOf": [{"type": ["string", "null"], "pattern": "a+"},
+                    {"type": ["string", "null"], "minLength": 2, "maxLength": 5}]}),
+        ({"type": "integer", "anyOf": [{"title": "x"}, True, False]},
+         {"type": "integer", "anyOf": [{"type": "integer", "title": "x"}, {"type": "integer"}, False]}),
+        ({"type": "array", "enum": [["a"], ["b"]]}, {"type": "array", "enum": [["a"], ["b"]]}),
+        ({"nullable": True, "title": "x"}, {"nullable": True, "title": "x", **ANYTHING}),
         ({"type": "object", "additionalProperties": True}, {"type": "object", "additionalProperties": True}),
     ],
 )  # fmt: skip

@@ -22,13 +22,23 @@ class Endpoint(msgspec.Struct, frozen=True):
     key: str
 
     @property
-    def on_this_machine(self) -> bool:
-        """Whether it is a loopback address, which no proxy leads to."""
-        host = urlsplit(self.base_url).hostname or ""
+    def direct(self) -> bool:
+        """Whether it is plain HTTP to a loopback address, which no proxy leads to and no certificate stands for."""
         try:
-            return ip_address(host).is_loopback
+            place = urlsplit(self.base_url)
+            host = place.hostname or ""
         except ValueError:
-            return host == "localhost" or host.endswith(".localhost")
+            return False
+        return place.scheme == "http" and (
+            _loopback(host) or host == "localhost" or host.endswith(".localhost")
+        )
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class _Card(msgspec.Struct):

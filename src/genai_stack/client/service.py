@@ -27,7 +27,7 @@ class Service(Tasks):
         from openai import DefaultHttpxClient, OpenAI
 
         at = self._endpoint
-        direct = DefaultHttpxClient(trust_env=False) if at.on_this_machine else None
+        direct = DefaultHttpxClient(trust_env=False) if at.direct else None
         return OpenAI(base_url=at.base_url, api_key=at.key, http_client=direct)
 
     def anatomy(self, text: str, *, model: str, **options: Unpack[AnatomyOptions]) -> Anatomy:
@@ -50,7 +50,7 @@ class AsyncService(AsyncTasks):
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
         at = self._endpoint
-        direct = DefaultAsyncHttpxClient(trust_env=False) if at.on_this_machine else None
+        direct = DefaultAsyncHttpxClient(trust_env=False) if at.direct else None
         return AsyncOpenAI(base_url=at.base_url, api_key=at.key, http_client=direct)
 
     async def anatomy(self, text: str, *, model: str, **options: Unpack[AnatomyOptions]) -> Anatomy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from ..errors import RequestError
 from ..protocol.tasks import ExtractRequest
 from ..task_prompts import Prompt
 from .asking import conversation
@@ -49,13 +50,21 @@ async def extract(model: Model, prompt: Prompt, request: ExtractRequest) -> Extr
 
 async def _again(said: Said, model: Model, messages: list[dict[str, str]], request: ExtractRequest) -> Said:
     """With all the room there is, and no text or list without an end."""
+    narrower = None
     for sizes in SMALLER:
+        before, narrower = narrower, bounded(request.schema, sizes)
+        if narrower == before:
+            break
         try:
-            said = await model.chat(messages, None, schema=bounded(request.schema, sizes))
+            said = await model.chat(messages, None, schema=narrower)
         except TooLong:
-            return said
+            break
+        except RequestError as error:
+            if error.code != "unsupported_schema":
+                raise
+            break  # the caller sent another schema, which is enforced
         if said.finish != "length":
-            return said
+            break
     return said
 
 
