@@ -105,3 +105,12 @@ def test_they_can_be_enforced_and_end(schema: Any) -> None:
 )  # fmt: skip
 def test_what_is_open_gets_a_length(schema: Any, narrower: Any) -> None:
     assert bounded(schema, SIZES) == narrower
+
+
+def test_lists_of_lists_are_read_once() -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    narrower: dict[str, Any] = {"type": "string", "maxLength": 5}
+    for _ in range(40):  # read twice at each depth, 40 would take days
+        schema = {"type": "array", "items": schema}
+        narrower = {"type": "array", "items": narrower, "maxItems": 2}
+    assert bounded(schema, SIZES) == narrower

@@ -44,7 +44,7 @@ def bounded(schema: Any, sizes: Sizes) -> Any:
     if "string" in kinds and not _FIXED & set(schema):
         found["maxLength"] = max(sizes.text, int(schema.get("minLength", 0)))
     if "array" in kinds:
-        found["items"] = bounded(schema.get("items", True), sizes)
+        found.setdefault("items", bounded(True, sizes))
         if "maxItems" not in schema:
             first = len(schema.get("prefixItems", ()))
             found["maxItems"] = max(sizes.items, int(schema.get("minItems", 0)), first)
